@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One run of a program on one packet, and its one way out: leave(). Counters, the counts of
+ * rules, and the record that `shuntctl explain` reads are written here and nowhere else.
+ */
+#ifndef SHUNT_BPF_ACCOUNT_H
+#define SHUNT_BPF_ACCOUNT_H
+
+#include <linux/pkt_cls.h>
+
+#include "maps.h"
+#include "packet.h"
+
+/*
+ * Packets that are not ours leave with this, so that other tc programs keep working: it is
+ * TC_ACT_UNSPEC for clsact and TCX_NEXT for tcx (kernel-facts H3). TC_ACT_OK would hide them.
+ */
+#define NEXT (-1)
+
+struct run {
+	struct __sk_buff *skb;
+	struct shunt_explain *ex; /* not NULL: a test run of `explain`, leaves no trace */
+	struct packet p;
+};
+
+static __always_inline void count(const struct run *r, enum shunt_counter c)
+{
+	__u32 key = c;
+	__u64 *n = bpf_map_lookup_elem(&counters, &key);
+
+	if (n && !r->ex)
+		(*n)++;
+}
+
+static __always_inline int leave(const struct run *r, enum shunt_counter c, int verdict)
+{
+	count(r, c);
+	if (r->ex) {
+		r->ex->counter = c;
+		r->ex->verdict = verdict;
+	}
+	return verdict;
+}
+
+static __always_inline void run_begin(struct run *r, struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+
+	r->skb = skb;
+	r->ex = NULL;
+	if (skb->cb[0] != SHUNT_EXPLAIN_CB0 || skb->cb[1] != SHUNT_EXPLAIN_CB1)
+		return;
+	r->ex = bpf_map_lookup_elem(&explain, &zero);
+	if (r->ex) {
+		__builtin_memset(r->ex, 0, sizeof(*r->ex));
+		r->ex->ran = 1;
+		r->ex->socket = ~0U;
+	}
+}
+
+/* The rule decided this packet, the first of a flow. */
+static __always_inline void count_rule(const struct run *r, __u32 stat)
+{
+	struct shunt_rule_stat *s = bpf_map_lookup_elem(&rule_stats, &stat);
+
+	if (!s || r->ex)
+		return;
+	__sync_fetch_and_add(&s->packets, 1);
+	__sync_fetch_and_add(&s->bytes, r->p.end - r->p.l3);
+	__sync_fetch_and_add(&s->flows, 1);
+	s->last_hit = bpf_ktime_get_ns();
+}
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The maps of one instance. Keys, values and sizes are those of shunt/abi.h; user space pins
+ * each map by its name below SHUNT_PIN_ROOT.
+ */
+#ifndef SHUNT_BPF_MAPS_H
+#define SHUNT_BPF_MAPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "shunt/abi.h"
+
+/* Set before load, constant while loaded. */
+const volatile __u32 steer_mark = 0;
+const volatile __u32 own_mark = 0;
+const volatile __u32 hash_seed = 0; /* so that nobody outside can aim at one worker */
+
+struct generation {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct shunt_cell));
+	__uint(max_entries, 1);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__type(key, __u32);
+	__uint(max_entries, 1);
+	__array(values, struct generation);
+} ruleset SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct shunt_rule_stat);
+	__uint(max_entries, SHUNT_MAX_RULES);
+} rule_stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct shunt_target);
+	__uint(max_entries, SHUNT_MAX_TARGETS);
+} targets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__type(key, __u32);
+	__type(value, __u64); /* read back as socket cookies */
+	__uint(max_entries, SHUNT_MAX_SOCKETS);
+} sockets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct shunt_tuple);
+	__type(value, struct shunt_flow);
+	__uint(max_entries, SHUNT_MAX_FLOWS);
+} flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct shunt_tuple);
+	__type(value, struct shunt_backstop);
+	__uint(max_entries, SHUNT_MAX_BACKSTOP);
+} backstop SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct shunt_frag_key);
+	__type(value, __u64); /* time of the first fragment, ns */
+	__uint(max_entries, SHUNT_MAX_FRAGS);
+} frags SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, SHUNT_CTR_MAX);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct shunt_device);
+	__uint(max_entries, SHUNT_MAX_DEVICES);
+} devices SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u32); /* ifindex */
+	__type(value, __u32); /* slot in devices */
+	__uint(max_entries, SHUNT_MAX_DEVICES);
+} device_slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct shunt_instance);
+	__uint(max_entries, 1);
+} instance SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct shunt_explain);
+	__uint(max_entries, 1);
+} explain SEC(".maps");
+
+#endif

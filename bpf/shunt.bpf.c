@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The programs of one instance: ingress and egress of devices with and without a link header,
+ * ingress of lo for local outbound, and the listener lookup of the network namespace.
+ *
+ *   packet.h    sk_buff -> struct packet
+ *   classify.h  struct packet -> rule
+ *   sockets.h   packet -> socket
+ *   steer.h     what happens to a TCP packet at each hook
+ *   icmp.h      ICMP errors about our flows
+ *   account.h   the one way out, counters
+ *   maps.h      the maps
+ */
+#include "icmp.h"
+#include "steer.h"
+
+static __always_inline bool foreign_vlan(const struct __sk_buff *skb)
+{
+	/* The tag is taken off before tc sees the frame; VID 0 is the parent's own traffic. */
+	return skb->vlan_present && (skb->vlan_tci & 0x0fff);
+}
+
+static __always_inline int ingress(struct __sk_buff *skb, __u32 l2)
+{
+	bool pulled;
+	struct run r;
+	int e;
+
+	run_begin(&r, skb);
+	if (skb->pkt_type != 0 /* PACKET_HOST */)
+		return leave(&r, SHUNT_CTR_NOT_HOST, NEXT);
+	if (foreign_vlan(skb))
+		return leave(&r, SHUNT_CTR_VLAN, NEXT);
+	e = read_packet(skb, l2, &r.p, &pulled);
+	if (pulled)
+		count(&r, SHUNT_CTR_PULLED);
+	if (e != PACKET_OK)
+		return leave(&r, e, NEXT);
+	if (r.p.frag == FRAG_LATER)
+		return follow_frag(&r);
+	if (r.p.proto == IPPROTO_TCP)
+		return tcp_in(&r);
+	if (r.p.proto == IPPROTO_UDP)
+		return decide(&r, SHUNT_DIR_IN, true, NULL);
+	return icmp_in(&r);
+}
+
+static __always_inline int egress(struct __sk_buff *skb, bool link_header)
+{
+	bool pulled;
+	struct run r;
+	int e;
+
+	run_begin(&r, skb);
+	if (skb->mark & own_mark)
+		return leave(&r, SHUNT_CTR_OWN, NEXT);
+	if (skb->ingress_ifindex && !r.ex)
+		return leave(&r, SHUNT_CTR_FORWARDED, NEXT);
+	if (foreign_vlan(skb))
+		return leave(&r, SHUNT_CTR_VLAN, NEXT);
+	e = read_packet(skb, link_header ? ETH_HLEN : 0, &r.p, &pulled);
+	if (pulled)
+		count(&r, SHUNT_CTR_PULLED);
+	if (e != PACKET_OK)
+		return leave(&r, e, NEXT);
+	if (r.p.frag == FRAG_LATER)
+		return leave(&r, SHUNT_CTR_FRAG_OTHER, NEXT);
+	if (r.p.proto == IPPROTO_TCP)
+		return tcp_out(&r, link_header);
+	if (r.p.proto == IPPROTO_UDP)
+		return decide(&r, SHUNT_DIR_OUT, link_header, NULL);
+	return leave(&r, SHUNT_CTR_OTHER_PROTO, NEXT);
+}
+
+SEC("tc")
+int shunt_in_eth(struct __sk_buff *skb)
+{
+	return ingress(skb, ETH_HLEN);
+}
+
+SEC("tc")
+int shunt_in_l3(struct __sk_buff *skb)
+{
+	return ingress(skb, 0);
+}
+
+SEC("tc")
+int shunt_out_eth(struct __sk_buff *skb)
+{
+	return egress(skb, true);
+}
+
+SEC("tc")
+int shunt_out_l3(struct __sk_buff *skb)
+{
+	return egress(skb, false);
+}
+
+SEC("tc")
+int shunt_lo(struct __sk_buff *skb)
+{
+	bool pulled;
+	struct run r;
+	int e;
+
+	run_begin(&r, skb);
+	if (!(skb->mark & steer_mark))
+		return leave(&r, SHUNT_CTR_LO_OTHER, NEXT);
+	bpf_skb_change_type(skb, 0 /* PACKET_HOST */); /* it has the next hop's MAC address */
+	e = read_packet(skb, ETH_HLEN, &r.p, &pulled);
+	if (e != PACKET_OK)
+		return leave(&r, e, NEXT);
+	if (r.p.proto != IPPROTO_TCP || r.p.frag == FRAG_LATER)
+		return leave(&r, SHUNT_CTR_LO_OTHER, NEXT);
+	return tcp_lo(&r);
+}
+
+/*
+ * The two cases bpf_sk_assign cannot serve: a SYN on a TIME_WAIT socket and a packet after
+ * reassembly. Only tuples that the tc programs noted a moment ago are answered, so services of
+ * the host are never touched (kernel-facts H9).
+ */
+SEC("sk_lookup")
+int shunt_backstop(struct bpf_sk_lookup *ctx)
+{
+	struct shunt_backstop *b;
+	struct shunt_tuple t;
+	struct bpf_sock *sk;
+	struct run r = {};
+	long e;
+
+	__builtin_memset(&t, 0, sizeof(t));
+	if (ctx->family == 2 /* AF_INET */) {
+		__be32 mapped = bpf_htonl(0xffff), remote = ctx->remote_ip4, local = ctx->local_ip4;
+
+		__builtin_memcpy(t.saddr + 8, &mapped, 4);
+		__builtin_memcpy(t.saddr + 12, &remote, 4);
+		__builtin_memcpy(t.daddr + 8, &mapped, 4);
+		__builtin_memcpy(t.daddr + 12, &local, 4);
+	} else {
+		for (int i = 0; i < 4; i++) {
+			__be32 remote = ctx->remote_ip6[i], local = ctx->local_ip6[i];
+
+			__builtin_memcpy(t.saddr + 4 * i, &remote, 4);
+			__builtin_memcpy(t.daddr + 4 * i, &local, 4);
+		}
+	}
+	t.sport = ctx->remote_port;
+	t.dport = bpf_htons(ctx->local_port);
+	t.proto = ctx->protocol;
+	b = bpf_map_lookup_elem(&backstop, &t);
+	if (!b || bpf_ktime_get_ns() > b->until)
+		return SK_PASS;
+	sk = registered(b->socket);
+	if (!sk)
+		return SK_PASS;
+	e = bpf_sk_assign(ctx, sk, 0);
+	bpf_sk_release(sk);
+	count(&r, e ? SHUNT_CTR_ASSIGN_OTHER : SHUNT_CTR_BACKSTOP_HIT);
+	return SK_PASS;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

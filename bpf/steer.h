@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What happens to a packet: the decisions of docs/architecture.md, "The way of a packet".
+ * Every function here returns a tc verdict that has gone through leave().
+ */
+#ifndef SHUNT_BPF_STEER_H
+#define SHUNT_BPF_STEER_H
+
+#include "classify.h"
+#include "sockets.h"
+
+#define MS 1000000ULL
+#define BACKSTOP_LIFE (1000 * MS) /* the lookup follows at once, or after reassembly */
+#define FRAG_LIFE (30000 * MS)	  /* ipfrag_time's default, net/ipv4/ip_fragment.c */
+
+#define LO_IFINDEX 1 /* in every network namespace, net/core/dev.c */
+
+static __always_inline void note_frag(const struct run *r)
+{
+	struct shunt_frag_key key;
+	__u64 now = bpf_ktime_get_ns();
+
+	if (r->p.frag != FRAG_FIRST || r->ex)
+		return;
+	__builtin_memset(&key, 0, sizeof(key));
+	__builtin_memcpy(key.saddr, r->p.saddr, 16);
+	__builtin_memcpy(key.daddr, r->p.daddr, 16);
+	key.id = r->p.frag_id;
+	key.proto = r->p.v6 ? 0 : r->p.proto;
+	if (bpf_map_update_elem(&frags, &key, &now, BPF_ANY))
+		count(r, SHUNT_CTR_NOTE_LOST);
+}
+
+/* A later fragment goes where its first one went (kernel-facts H8). */
+static __always_inline int follow_frag(struct run *r)
+{
+	struct shunt_frag_key key;
+	__u64 *since;
+
+	__builtin_memset(&key, 0, sizeof(key));
+	__builtin_memcpy(key.saddr, r->p.saddr, 16);
+	__builtin_memcpy(key.daddr, r->p.daddr, 16);
+	key.id = r->p.frag_id;
+	key.proto = r->p.v6 ? 0 : r->p.proto;
+	since = bpf_map_lookup_elem(&frags, &key);
+	if (!since || bpf_ktime_get_ns() - *since > FRAG_LIFE)
+		return leave(r, SHUNT_CTR_FRAG_OTHER, NEXT);
+	r->skb->mark |= steer_mark;
+	return leave(r, SHUNT_CTR_STEER_FRAG, NEXT);
+}
+
+static __always_inline void note_flow(const struct run *r, const struct shunt_tuple *t,
+				      const struct decision *d, __u32 socket, __u8 dir)
+{
+	struct shunt_flow flow = {
+		.since = bpf_ktime_get_ns(),
+		.rule = d->priority,
+		.socket = socket,
+		.target = d->target,
+		.dir = dir,
+	};
+
+	if (!r->ex && bpf_map_update_elem(&flows, t, &flow, BPF_ANY))
+		count(r, SHUNT_CTR_NOTE_LOST);
+}
+
+/* The next listener lookup for this tuple gets that socket. */
+static __always_inline void note_backstop(const struct run *r, const struct shunt_tuple *t,
+					  __u32 socket)
+{
+	struct shunt_backstop b = {
+		.until = bpf_ktime_get_ns() + BACKSTOP_LIFE,
+		.socket = socket,
+	};
+
+	if (!r->ex && bpf_map_update_elem(&backstop, t, &b, BPF_ANY))
+		count(r, SHUNT_CTR_NOTE_LOST);
+}
+
+/* What the rule says for the time that nobody listens. */
+static __always_inline int fail(struct run *r, __u8 flags)
+{
+	if (flags & SHUNT_RULE_FAIL_CLOSED)
+		return leave(r, SHUNT_CTR_FAIL_CLOSED, TC_ACT_SHOT);
+	return leave(r, SHUNT_CTR_FAIL_OPEN, NEXT);
+}
+
+/* Is the destination an address of this host? Asks the FIB, so addresses count that exist
+ * only as `local` routes. False if forwarding is off, where the FIB helper does not say. */
+static __always_inline bool is_local(struct run *r)
+{
+	struct bpf_fib_lookup fib;
+
+	__builtin_memset(&fib, 0, sizeof(fib));
+	fib.ifindex = r->skb->ifindex;
+	if (r->p.v6) {
+		fib.family = 10; /* AF_INET6 */
+		__builtin_memcpy(fib.ipv6_src, r->p.saddr, 16);
+		__builtin_memcpy(fib.ipv6_dst, r->p.daddr, 16);
+	} else {
+		fib.family = 2; /* AF_INET */
+		fib.ipv4_src = r->p.saddr[3];
+		fib.ipv4_dst = r->p.daddr[3];
+	}
+	return bpf_fib_lookup(r->skb, &fib, sizeof(fib), BPF_FIB_LOOKUP_SKIP_NEIGH) ==
+	       BPF_FIB_LKUP_RET_NOT_FWDED;
+}
+
+/*
+ * Give a SYN to its listener. A socket in TIME_WAIT keeps the tuple from any other, and only
+ * the stack's own handling of a SYN removes it; that then looks for a listener by address and
+ * finds ours by the backstop (kernel-facts H4, case c). Consumes neither reference.
+ */
+static __always_inline int give_syn(struct run *r, const struct shunt_tuple *t,
+				    struct bpf_sock *listener, struct bpf_sock *time_wait,
+				    __u32 index, __u8 flags)
+{
+	if (time_wait || r->p.frag == FRAG_FIRST)
+		note_backstop(r, t, index);
+	if (!assign(r, time_wait ? time_wait : listener))
+		return fail(r, flags);
+	note_frag(r);
+	return leave(r, time_wait ? SHUNT_CTR_STEER_TIMEWAIT : SHUNT_CTR_STEER_NEW, NEXT);
+}
+
+static __always_inline void explain_decision(struct run *r, const struct decision *d)
+{
+	if (!r->ex)
+		return;
+	r->ex->action = d->action;
+	r->ex->rule = d->rule;
+	r->ex->priority = d->priority;
+	r->ex->target = d->target;
+	r->ex->generation = d->generation;
+}
+
+/* proxy at an ingress hook. Consumes nothing. */
+static __always_inline int proxy_in(struct run *r, const struct decision *d,
+				    struct bpf_sock *time_wait)
+{
+	struct shunt_tuple t;
+	struct bpf_sock *listener;
+	__u32 index;
+	int verdict;
+
+	listener = pick_socket(&r->p, d->target, &index);
+	if (!listener)
+		return fail(r, d->flags);
+	if (listener->src_port == bpf_ntohs(r->p.dport) && is_local(r)) {
+		bpf_sk_release(listener);
+		return leave(r, SHUNT_CTR_SELF, NEXT);
+	}
+	if (r->ex)
+		r->ex->socket = index;
+	packet_tuple(&r->p, &t);
+	note_flow(r, &t, d, index, SHUNT_DIR_IN);
+	verdict = give_syn(r, &t, listener, time_wait, index, d->flags);
+	bpf_sk_release(listener);
+	return verdict;
+}
+
+/* proxy at an egress hook: note the decision and turn the packet round to lo's ingress. */
+static __always_inline int redirect_to_lo(struct run *r, bool link_header)
+{
+	if (r->ex)
+		return leave(r, SHUNT_CTR_REDIRECT, TC_ACT_REDIRECT);
+	if (!link_header) {
+		struct ethhdr eth = { .h_proto = r->skb->protocol };
+
+		if (bpf_skb_change_head(r->skb, sizeof(eth), 0) ||
+		    bpf_skb_store_bytes(r->skb, 0, &eth, sizeof(eth), 0))
+			return leave(r, SHUNT_CTR_REDIRECT_FAILED, TC_ACT_SHOT);
+	}
+	r->skb->mark |= steer_mark; /* lo's program takes only what carries it */
+	return leave(r, SHUNT_CTR_REDIRECT, bpf_redirect(LO_IFINDEX, BPF_F_INGRESS));
+}
+
+static __always_inline int proxy_out(struct run *r, const struct decision *d, bool link_header)
+{
+	struct shunt_tuple t;
+	struct bpf_sock *listener;
+	__u32 index;
+
+	listener = pick_socket(&r->p, d->target, &index);
+	if (!listener)
+		return fail(r, d->flags);
+	bpf_sk_release(listener);
+	if (r->ex)
+		r->ex->socket = index;
+	packet_tuple(&r->p, &t);
+	note_flow(r, &t, d, index, SHUNT_DIR_OUT);
+	return redirect_to_lo(r, link_header);
+}
+
+/* The sender as the question knows it; at egress the SYN still has its socket. */
+static __always_inline void ask_sender(struct run *r, struct query *q)
+{
+	if (q->dir != SHUNT_DIR_OUT)
+		return;
+	if (r->ex) {
+		q->uid = r->skb->cb[2];
+		q->cgroup = (__u64)r->skb->cb[4] << 32 | r->skb->cb[3];
+	} else {
+		q->uid = bpf_get_socket_uid(r->skb);
+		q->cgroup = bpf_skb_cgroup_id(r->skb);
+	}
+	q->has_uid = q->uid != 65534; /* overflowuid: no socket, nobody's packet */
+}
+
+static __always_inline __u16 device_slot(__u32 ifindex)
+{
+	__u32 *slot = bpf_map_lookup_elem(&device_slots, &ifindex);
+
+	return slot ? *slot : 0;
+}
+
+/* The first packet of a flow: what do the rules say? */
+static __always_inline int decide(struct run *r, __u8 dir, bool link_header,
+				  struct bpf_sock *time_wait)
+{
+	struct search s = {
+		.q = {
+			.p = &r->p,
+			.dir = dir,
+			.proto = r->p.proto == IPPROTO_TCP ? SHUNT_PROTO_TCP : SHUNT_PROTO_UDP,
+			.device = device_slot(r->skb->ifindex),
+		},
+	};
+
+	ask_sender(r, &s.q);
+	if (!classify(&s))
+		return leave(r, SHUNT_CTR_NO_RULESET, NEXT);
+	explain_decision(r, &s.d);
+	if (s.d.action == SHUNT_ACT_NONE)
+		return leave(r, SHUNT_CTR_NO_MATCH, NEXT);
+	count_rule(r, s.d.stat);
+	if (s.d.action == SHUNT_ACT_DROP)
+		return leave(r, SHUNT_CTR_RULE_DROP, TC_ACT_SHOT);
+	if (s.d.action != SHUNT_ACT_PROXY)
+		return leave(r, SHUNT_CTR_RULE_PASS, NEXT);
+	if (dir == SHUNT_DIR_IN)
+		return proxy_in(r, &s.d, time_wait);
+	return proxy_out(r, &s.d, link_header);
+}
+
+static __always_inline bool is_syn(const struct packet *p)
+{
+	return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
+/* Does this ACK answer a SYN cookie of the listener? (kernel-facts H5, rule b) */
+static __always_inline bool answers_cookie(struct run *r, struct bpf_sock *listener)
+{
+	struct __sk_buff *skb = r->skb;
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+	__u32 l3 = r->p.l3, l4 = r->p.l4;
+	struct tcphdr *tcp;
+	void *ip;
+
+	if ((r->p.tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_ACK || l3 > 64 || l4 > 0x7ff)
+		return false;
+	ip = data + l3;
+	tcp = data + l4;
+	if (ip + sizeof(struct ipv6hdr) > data_end || (void *)(tcp + 1) > data_end)
+		return false;
+	return bpf_tcp_check_syncookie(listener, ip,
+				       r->p.v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr),
+				       tcp, sizeof(*tcp)) == 0;
+}
+
+/* Is the other leg of this flow, with the client's own address and port, still alive? */
+static __always_inline bool upstream_lives(struct run *r)
+{
+	const struct packet *p = &r->p;
+	struct endpoints e = { p->daddr, p->saddr, p->dport, p->sport, p->v6 };
+	struct bpf_sock *sk = find_tcp(r->skb, &e);
+	bool lives;
+
+	if (!sk)
+		return false;
+	lives = sk->state != STATE_TIME_WAIT && is_ours(sk);
+	bpf_sk_release(sk);
+	return lives;
+}
+
+/*
+ * A segment without a socket that opens nothing. Only flows noted as steered are looked at:
+ * an ACK for a cookie is given to the very listener that got the SYN, and a segment of a flow
+ * whose accepted socket is lost but whose upstream lives is given to it too, since it answers
+ * RST where the server would take the data (kernel-facts H15). All else is left alone.
+ */
+static __always_inline int mid_flow(struct run *r, bool egress, bool link_header)
+{
+	struct bpf_sock *listener;
+	struct shunt_flow *flow;
+	enum shunt_counter exit;
+	struct shunt_tuple t;
+
+	packet_tuple(&r->p, &t);
+	flow = bpf_map_lookup_elem(&flows, &t);
+	listener = flow ? registered(flow->socket) : NULL;
+	if (!listener)
+		return leave(r, SHUNT_CTR_MID_FLOW, NEXT);
+	if (answers_cookie(r, listener))
+		exit = SHUNT_CTR_STEER_COOKIE;
+	else if (upstream_lives(r))
+		exit = SHUNT_CTR_STEER_RESET;
+	else
+		exit = SHUNT_CTR_MID_FLOW;
+	if (exit == SHUNT_CTR_MID_FLOW || (!egress && !assign(r, listener))) {
+		bpf_sk_release(listener);
+		return leave(r, SHUNT_CTR_MID_FLOW, NEXT);
+	}
+	bpf_sk_release(listener);
+	return egress ? redirect_to_lo(r, link_header) : leave(r, exit, NEXT);
+}
+
+/* A packet that belongs to an existing socket. */
+static __always_inline int known_flow(struct run *r, struct bpf_sock *sk)
+{
+	if (!is_ours(sk))
+		return leave(r, SHUNT_CTR_FOREIGN_SOCKET, NEXT);
+	if (!assign(r, sk))
+		return leave(r, SHUNT_CTR_FOREIGN_SOCKET, NEXT);
+	note_frag(r);
+	return leave(r, SHUNT_CTR_STEER_FLOW, NEXT);
+}
+
+static __always_inline int tcp_in(struct run *r)
+{
+	struct bpf_sock *sk = find_tcp_of(r->skb, &r->p);
+	bool syn = is_syn(&r->p);
+	int verdict;
+
+	if (sk && r->ex)
+		r->ex->sk_state = sk->state;
+	if (sk && sk->state == STATE_LISTEN) {
+		bpf_sk_release(sk); /* who listens on the address is not asked */
+		sk = NULL;
+	}
+	if (sk && !(syn && sk->state == STATE_TIME_WAIT))
+		verdict = known_flow(r, sk);
+	else if (syn)
+		verdict = decide(r, SHUNT_DIR_IN, true, sk);
+	else
+		verdict = mid_flow(r, false, true);
+	if (sk)
+		bpf_sk_release(sk);
+	return verdict;
+}
+
+/* From the view of the receiver, who is here: the accepted socket has the server's address. */
+static __always_inline int tcp_out(struct run *r, bool link_header)
+{
+	struct bpf_sock *sk = find_tcp_of(r->skb, &r->p);
+	bool syn = is_syn(&r->p), ours = false;
+
+	if (sk) {
+		ours = is_ours(sk) && !(syn && sk->state == STATE_TIME_WAIT);
+		if (r->ex)
+			r->ex->sk_state = sk->state;
+		bpf_sk_release(sk);
+	}
+	if (ours)
+		return redirect_to_lo(r, link_header);
+	return syn ? decide(r, SHUNT_DIR_OUT, link_header, NULL) : mid_flow(r, true, link_header);
+}
+
+/* At lo's ingress: the decision was made at egress, here it is carried out. */
+static __always_inline int tcp_lo(struct run *r)
+{
+	struct bpf_sock *sk = find_tcp_of(r->skb, &r->p), *listener;
+	bool syn = is_syn(&r->p);
+	struct shunt_flow *flow;
+	struct shunt_tuple t;
+	__u32 index;
+	int verdict;
+
+	if (sk && sk->state == STATE_LISTEN) {
+		bpf_sk_release(sk);
+		sk = NULL;
+	}
+	if (sk && !(syn && sk->state == STATE_TIME_WAIT)) {
+		verdict = known_flow(r, sk);
+		goto out;
+	}
+	if (!syn) {
+		verdict = mid_flow(r, false, true);
+		goto out;
+	}
+	packet_tuple(&r->p, &t);
+	flow = bpf_map_lookup_elem(&flows, &t);
+	index = flow ? flow->socket : 0;
+	listener = flow ? registered(index) : NULL;
+	if (!listener) {
+		verdict = leave(r, SHUNT_CTR_LO_LOST, TC_ACT_SHOT);
+		goto out;
+	}
+	verdict = give_syn(r, &t, listener, sk, index, SHUNT_RULE_FAIL_CLOSED);
+	bpf_sk_release(listener);
+out:
+	if (sk)
+		bpf_sk_release(sk);
+	return verdict;
+}
+
+#endif

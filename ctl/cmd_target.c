@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* shuntctl target list|del */
+#include "command.h"
+
+static const char *kind_name(uint8_t kind)
+{
+	static const char *const names[] = {
+		[SHUNT_TARGET_FREE] = "empty",
+		[SHUNT_TARGET_PLAIN] = "registered",
+		[SHUNT_TARGET_ADOPTED] = "adopted",
+		[SHUNT_TARGET_LISTEN] = "listen",
+	};
+
+	return kind <= SHUNT_TARGET_LISTEN ? names[kind] : "unknown";
+}
+
+static struct json_object *target_json(const struct shunt_target_info *t)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "name", json_object_new_string(t->target.name));
+	json_object_object_add(o, "kind", json_object_new_string(kind_name(t->target.kind)));
+	json_object_object_add(o, "pid", json_object_new_int64(t->target.pid));
+	json_object_object_add(o, "live_v4", json_object_new_int64(t->live_v4));
+	json_object_object_add(o, "live_v6", json_object_new_int64(t->live_v6));
+	return o;
+}
+
+static int list_run(const struct globals *g, void *state, int argc, char **argv)
+{
+	struct shunt_target_info targets[SHUNT_MAX_TARGETS];
+	struct json_object *array;
+	struct shunt *s;
+	int n = shunt_open(&s, &g->where);
+
+	(void)state;
+	(void)argc;
+	(void)argv;
+	if (n)
+		return exit_of(n);
+	n = shunt_targets_read(s, targets, SHUNT_MAX_TARGETS);
+	shunt_close(s);
+	if (n < 0)
+		return exit_of(n);
+	array = json_object_new_array();
+	for (int i = 0; i < n; i++) {
+		const struct shunt_target_info *t = &targets[i];
+
+		json_object_array_add(array, target_json(t));
+		if (!g->json)
+			printf("%s: %s, pid %u, %u IPv4 and %u IPv6 sockets live\n",
+			       t->target.name, kind_name(t->target.kind), t->target.pid,
+			       t->live_v4, t->live_v6);
+	}
+	if (g->json)
+		print_json(array);
+	else
+		json_object_put(array);
+	return EXIT_DONE;
+}
+
+const struct command cmd_target_list = {
+	.words = "target list",
+	.arguments = "",
+	.summary = "print the targets and how many of their sockets live",
+	.run = list_run,
+};
+
+static int del_run(const struct globals *g, void *state, int argc, char **argv)
+{
+	struct shunt *s;
+	int r;
+
+	(void)state;
+	if (argc != 1)
+		return usage_error("'target del' needs one name");
+	r = shunt_open(&s, &g->where);
+	if (!r) {
+		r = shunt_target_del(s, argv[0]);
+		shunt_close(s);
+	}
+	return exit_of(r);
+}
+
+const struct command cmd_target_del = {
+	.words = "target del",
+	.arguments = "NAME",
+	.summary = "delete a target that no rule uses",
+	.run = del_run,
+};

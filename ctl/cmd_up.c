@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* shuntctl up, shuntctl down */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+
+enum { MAX_UP_DEVICES = 256 };
+
+struct up_state {
+	struct shunt_up_options options;
+	const char *devices[MAX_UP_DEVICES];
+	const char *rules_file;
+};
+
+static const struct option_row up_options[] = {
+	{ "interface", 'i', "IFACE", "steer what arrives on this interface; may be repeated" },
+	{ "out", 0, NULL, "steer also flows of this host that leave by these interfaces" },
+	{ "file", 'f', "FILE", "load these rules ('-': standard input)" },
+	{ "mark", 0, "BITS", "two bits of the packet mark: steer, ownership (default 0x1010)" },
+	{ "table", 0, "N", "number of our routing table (default 3020)" },
+	{ "pref", 0, "N", "priority of our routing rules (default 1000)" },
+	{ "hook", 0, "KIND", "auto, tcx or clsact (default auto)" },
+	{ "force", 0, NULL, "go on although a rule of someone else looks at our mark bits" },
+	{},
+};
+
+static int set_hook(struct shunt_up_options *o, const char *value)
+{
+	static const char *const names[] = {
+		[SHUNT_HOOK_AUTO] = "auto",
+		[SHUNT_HOOK_TCX] = "tcx",
+		[SHUNT_HOOK_CLSACT] = "clsact",
+	};
+
+	for (int i = 0; i <= SHUNT_HOOK_CLSACT; i++) {
+		if (!strcmp(value, names[i])) {
+			o->hook = (enum shunt_hook)i;
+			return 0;
+		}
+	}
+	return usage_error("--hook '%s': one of auto, tcx, clsact", value);
+}
+
+static int set_number(const char *name, const char *value, uint32_t *out)
+{
+	if (parse_u32(value, out) && *out)
+		return 0;
+	return usage_error("--%s '%s': not a number from 1 to 4294967295", name, value);
+}
+
+static int up_set(void *state, const char *name, const char *value)
+{
+	struct up_state *s = state;
+
+	if (!strcmp(name, "interface")) {
+		if (s->options.n_devices == MAX_UP_DEVICES)
+			return usage_error("more than %d interfaces", MAX_UP_DEVICES);
+		s->devices[s->options.n_devices++] = value;
+	} else if (!strcmp(name, "out")) {
+		s->options.out = true;
+	} else if (!strcmp(name, "file")) {
+		s->rules_file = value;
+	} else if (!strcmp(name, "mark")) {
+		return set_number(name, value, &s->options.mark);
+	} else if (!strcmp(name, "table")) {
+		return set_number(name, value, &s->options.table);
+	} else if (!strcmp(name, "pref")) {
+		return set_number(name, value, &s->options.pref);
+	} else if (!strcmp(name, "hook")) {
+		return set_hook(&s->options, value);
+	} else {
+		s->options.force = true;
+	}
+	return 0;
+}
+
+static int read_rules(const char *path, struct shunt_rules *out)
+{
+	bool is_stdin = !strcmp(path, "-");
+	FILE *f = is_stdin ? stdin : fopen(path, "re");
+	char err[256];
+	int r;
+
+	if (!f)
+		return shunt_err(-errno, "cannot open '%s': %s", path, strerror(errno));
+	r = shunt_rules_parse(out, f, is_stdin ? "standard input" : path, err, sizeof(err));
+	if (!is_stdin)
+		fclose(f);
+	return r ? shunt_err(r, "%s", err) : 0;
+}
+
+static int load_rules(const struct globals *g, const struct shunt_rules *rules)
+{
+	struct shunt_where here = { .instance = g->where.instance };
+	struct shunt *s;
+	int r = shunt_open(&s, &here); /* shunt_up entered the namespace */
+
+	if (r)
+		return r;
+	r = shunt_rules_replace(s, rules);
+	shunt_close(s);
+	return r;
+}
+
+static int up_run(const struct globals *g, void *state, int argc, char **argv)
+{
+	struct shunt_where here = { .instance = g->where.instance };
+	struct up_state *s = state;
+	struct shunt_rules rules = {};
+	bool was_up;
+	int r = 0;
+
+	(void)argc;
+	(void)argv;
+	s->options.devices = s->devices;
+	if (!s->options.n_devices && !s->options.out && !s->rules_file)
+		return usage_error("name an interface with -i; try 'shuntctl up --help'");
+	if (s->rules_file)
+		r = read_rules(s->rules_file, &rules);
+	if (!r) {
+		was_up = shunt_is_up(&g->where);
+		r = shunt_up(&g->where, &s->options);
+	}
+	if (!r && s->rules_file) {
+		r = load_rules(g, &rules);
+		/* A failed `up` leaves nothing; one that was up keeps the rules it had. */
+		if (r && !was_up)
+			shunt_down(&here);
+	}
+	shunt_rules_clear(&rules);
+	return exit_of(r);
+}
+
+const struct command cmd_up = {
+	.words = "up",
+	.arguments = "",
+	.summary = "make the instance, or add interfaces to it",
+	.options = up_options,
+	.set_option = up_set,
+	.run = up_run,
+	.state_size = sizeof(struct up_state),
+};
+
+static int down_run(const struct globals *g, void *state, int argc, char **argv)
+{
+	(void)state;
+	(void)argc;
+	(void)argv;
+	return exit_of(shunt_down(&g->where));
+}
+
+const struct command cmd_down = {
+	.words = "down",
+	.arguments = "",
+	.summary = "take away all that up made, and nothing else",
+	.run = down_run,
+};

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the kernel half (bpf/) and the user half (steer/, proxy/, ctl/) share, once.
+ *
+ * Every pinned map, its key, its value and its size; every counter; every limit. The file
+ * is included by both halves and by nothing else it depends on, so it uses only __uN/__beN.
+ *
+ * Conventions
+ *  - Addresses are 16 bytes in network byte order; IPv4 is written v4-mapped
+ *    (::ffff:a.b.c.d, RFC 4291 section 2.5.5.2), so there is one path for both families.
+ *    A prefix length counts from the left of the 16 bytes: 10.0.0.0/8 has length 104.
+ *  - Ports in tuples are in network byte order, in rules (ranges) in host byte order.
+ *  - Times are nanoseconds of CLOCK_MONOTONIC (bpf_ktime_get_ns) unless a name says so.
+ *  - `reserved` is zero.
+ */
+#ifndef SHUNT_ABI_H
+#define SHUNT_ABI_H
+
+#include <linux/types.h>
+
+#define SHUNT_ABI_VERSION 1
+#define SHUNT_MAGIC 0x53484e54U /* "SHNT" */
+
+/* ---- limits --------------------------------------------------------------------- */
+
+enum {
+	SHUNT_NAME_LEN = 32,	     /* targets, sets; with the closing NUL */
+	SHUNT_IFNAME_LEN = 16,	     /* IFNAMSIZ */
+	SHUNT_MAX_TARGETS = 64,	     /* target 0 is never used: 0 means none */
+	SHUNT_TARGET_SLOTS = 64,     /* sockets per target and family, one per worker */
+	SHUNT_MAX_SOCKETS = SHUNT_MAX_TARGETS * SHUNT_TARGET_SLOTS * 2,
+	SHUNT_MAX_DEVICES = 4096,    /* device 0 is never used: 0 means any */
+	SHUNT_MAX_FLOWS = 65536,     /* steered flows remembered (LRU) */
+	SHUNT_MAX_BACKSTOP = 4096,   /* tuples handed to the SK_LOOKUP program (LRU) */
+	SHUNT_MAX_FRAGS = 4096,	     /* first fragments remembered (LRU) */
+	SHUNT_MAX_RULES = 262144,    /* rules of one generation */
+	SHUNT_MAX_V6_EXT = 8,	     /* IPv6 extension headers walked before giving up */
+	SHUNT_PULL_LEN = 128,	     /* bytes made linear when the headers are not */
+};
+
+/* Defaults of what `shuntctl up` lets one choose. */
+#define SHUNT_DEFAULT_MARK 0x00001010U /* higher bit: steer, lower bit: ownership */
+#define SHUNT_DEFAULT_TABLE 3020U
+#define SHUNT_DEFAULT_PREF 1000U
+
+/* ---- counters: every way out of a program has one, and a name --------------------- */
+
+/*
+ * X(identifier, "name in status and metrics", "sentence for docs and help")
+ * The first block leaves a packet alone, the second steers it, the third drops it, the
+ * last counts events that are no exit of their own.
+ */
+#define SHUNT_COUNTERS(X)                                                                      \
+	X(NOT_HOST, "not_host", "not addressed to this machine's link address")                \
+	X(VLAN, "vlan", "tagged for a VLAN, which is another network")                         \
+	X(NOT_IP, "not_ip", "neither IPv4 nor IPv6")                                           \
+	X(SHORT, "short", "ends before its headers do")                                        \
+	X(BAD_HEADER, "bad_header", "header that no IP stack accepts")                         \
+	X(EXT_LIMIT, "ext_limit", "more IPv6 extension headers than are walked")               \
+	X(OTHER_PROTO, "other_proto", "no TCP, no UDP, no ICMP error")                         \
+	X(NOT_UNICAST, "not_unicast", "source or destination is not a unicast address")        \
+	X(FRAG_OTHER, "frag_other", "later fragment of a datagram that was not steered")       \
+	X(ICMP_OTHER, "icmp_other", "ICMP error about a flow that is not ours")                \
+	X(FORWARDED, "forwarded", "forwarded packet at an egress hook")                        \
+	X(OWN, "own", "sent by a socket of ours")                                              \
+	X(FOREIGN_SOCKET, "foreign_socket", "belongs to a socket that is not ours")            \
+	X(MID_FLOW, "mid_flow", "TCP segment of a flow that is not ours")                      \
+	X(LO_OTHER, "lo_other", "loopback packet that was not redirected by us")               \
+	X(NO_MATCH, "no_match", "first packet of a flow that no rule selects")                 \
+	X(RULE_PASS, "rule_pass", "first packet that a rule passes")                           \
+	X(FAIL_OPEN, "fail_open", "target has no live socket, rule says fail open")            \
+	X(SELF, "reject_self", "aimed at the port of the target's own listener here")          \
+	X(NO_RULESET, "no_ruleset", "no rules are loaded")                                     \
+	X(STEER_NEW, "steer_new", "new flow handed to a target")                               \
+	X(STEER_FLOW, "steer_flow", "packet of a steered flow or of its upstream")             \
+	X(STEER_TIMEWAIT, "steer_timewait", "new flow on a tuple still in TIME_WAIT")          \
+	X(STEER_COOKIE, "steer_cookie", "ACK that answers a SYN cookie of a target")           \
+	X(STEER_RESET, "steer_reset", "segment of a lost flow, sent to be reset")              \
+	X(STEER_ICMP, "steer_icmp", "ICMP error about a flow of ours")                         \
+	X(STEER_FRAG, "steer_frag", "later fragment that follows its first one")               \
+	X(REDIRECT, "redirect", "local packet turned round to the loopback ingress")           \
+	X(RULE_DROP, "rule_drop", "dropped by a rule")                                         \
+	X(RULE_REJECT, "rule_reject", "rejected by a rule")                                    \
+	X(FAIL_CLOSED, "fail_closed", "target has no live socket, rule says fail closed")      \
+	X(LO_LOST, "lo_lost", "redirected SYN whose decision is forgotten; dropped")           \
+	X(REDIRECT_FAILED, "redirect_failed", "could not be given a link header; dropped")     \
+	X(PULLED, "pulled", "headers were not linear and were pulled")                         \
+	X(ASSIGN_ENOENT, "assign_enoent", "bpf_sk_assign: socket is not usable")               \
+	X(ASSIGN_ENETUNREACH, "assign_enetunreach", "bpf_sk_assign: socket of another netns")  \
+	X(ASSIGN_EOPNOTSUPP, "assign_eopnotsupp", "bpf_sk_assign: not possible at this hook")  \
+	X(ASSIGN_ESOCKTNOSUPPORT, "assign_esocktnosupport", "bpf_sk_assign: SO_REUSEPORT")     \
+	X(ASSIGN_OTHER, "assign_other", "bpf_sk_assign: any other error")                      \
+	X(BACKSTOP_HIT, "backstop_hit", "socket chosen by the SK_LOOKUP program")              \
+	X(NOTE_LOST, "note_lost", "a flow could not be remembered")
+
+enum shunt_counter {
+#define SHUNT_COUNTER_ENUM(id, name, help) SHUNT_CTR_##id,
+	SHUNT_COUNTERS(SHUNT_COUNTER_ENUM)
+#undef SHUNT_COUNTER_ENUM
+	SHUNT_CTR_MAX
+};
+
+/* ---- vocabulary of a rule --------------------------------------------------------- */
+
+enum shunt_action {
+	SHUNT_ACT_NONE = 0, /* no rule matched */
+	SHUNT_ACT_PASS,
+	SHUNT_ACT_DROP,
+	SHUNT_ACT_REJECT,
+	SHUNT_ACT_PROXY,
+	SHUNT_ACT_ROUTE,
+};
+
+enum shunt_dir { SHUNT_DIR_IN = 1, SHUNT_DIR_OUT = 2 };
+enum shunt_proto { SHUNT_PROTO_TCP = 1, SHUNT_PROTO_UDP = 2 };
+enum shunt_family { SHUNT_FAM_V4 = 1, SHUNT_FAM_V6 = 2 };
+
+enum shunt_rule_flag {
+	SHUNT_RULE_FAIL_CLOSED = 1 << 0,
+	SHUNT_RULE_LOG = 1 << 1,
+	SHUNT_RULE_AUDIT = 1 << 2,
+	SHUNT_RULE_UID = 1 << 3,    /* uid_lo..uid_hi must hold the sender's uid */
+	SHUNT_RULE_CGROUP = 1 << 4, /* cgroup must hold the sender */
+};
+
+/* ---- map: ruleset ------------------------------------------------------------------
+ * ARRAY_OF_MAPS with one slot. The inner map is one generation: an ARRAY of 64-byte cells
+ * (BPF_F_MMAPABLE | BPF_F_INNER_MAP), written aside and published by one write of slot 0.
+ * Cell 0 is the header; it says where the regions of the other cells begin.
+ */
+struct shunt_cell {
+	__u8 bytes[64];
+};
+
+struct shunt_gen_header {
+	__u32 magic;	   /* SHUNT_MAGIC */
+	__u32 abi;	   /* SHUNT_ABI_VERSION */
+	__u64 generation;  /* counts up with every publication */
+	__u32 n_rules;
+	__u32 rules_at;	   /* cell of the first struct shunt_rule_rec */
+	__u32 n_entries;
+	__u32 entries_at;  /* cell of the first struct shunt_entry */
+	__u32 text_at;	   /* cell of the first byte of text (comments, cgroup paths) */
+	__u32 text_len;	   /* bytes */
+	__u32 reserved[6];
+};
+
+/*
+ * What a rule does, and the parts of its match that are not indexed. One cell a rule,
+ * ordered by priority.
+ */
+struct shunt_rule_rec {
+	__u32 priority;
+	__u32 stat;	   /* index in the map rule_stats; stable for the life of the rule */
+	__u8 action;	   /* enum shunt_action */
+	__u8 flags;	   /* enum shunt_rule_flag */
+	__u16 target;	   /* index in the map targets, 0 none */
+	__u32 uid_lo;
+	__u32 uid_hi;	   /* inclusive */
+	__u32 comment_at;  /* offset in the text region */
+	__u32 comment_len; /* bytes, 0 none */
+	__u32 cgroup_at;   /* offset of the cgroup's path in the text region */
+	__u64 cgroup;	   /* cgroup v2 id (inode of its directory) */
+	__u32 cgroup_len;  /* bytes of that path */
+	__u32 n_entries;   /* entries of this rule */
+	__u32 reserved[3];
+};
+
+/*
+ * One combination of a rule's match: a rule with two destinations and three ports has six.
+ * A rule matches if one of its entries does.
+ */
+struct shunt_entry {
+	__u8 dst[16];
+	__u8 src[16];
+	__u8 dst_len;	  /* 0..128 */
+	__u8 src_len;
+	__u8 dirs;	  /* bits of enum shunt_dir */
+	__u8 protos;	  /* bits of enum shunt_proto */
+	__u8 families;	  /* bits of enum shunt_family; both only if no address is given */
+	__u8 negate;	  /* bits of enum shunt_negate */
+	__u16 device;	  /* slot in the map devices, 0 any */
+	__u16 dport_lo, dport_hi; /* host byte order, inclusive; 0..65535 is any */
+	__u16 sport_lo, sport_hi;
+	__u16 dst_set, src_set;	  /* 0 none */
+	__u32 rule;	  /* index of its struct shunt_rule_rec */
+};
+
+enum shunt_negate { SHUNT_NEG_DST = 1, SHUNT_NEG_SRC = 2 };
+
+/* ---- map: rule_stats (ARRAY, SHUNT_MAX_RULES) --------------------------------------- */
+struct shunt_rule_stat {
+	__u64 packets;	/* packets this rule decided */
+	__u64 bytes;	/* their length from the IP header on */
+	__u64 flows;	/* flows it decided: TCP SYNs and first datagrams */
+	__u64 last_hit; /* ns, 0 never */
+};
+
+/* ---- maps: targets (ARRAY, SHUNT_MAX_TARGETS), sockets (SOCKMAP) --------------------- */
+enum shunt_target_kind {
+	SHUNT_TARGET_FREE = 0,
+	SHUNT_TARGET_PLAIN,   /* registered by a server itself, as shuntd does */
+	SHUNT_TARGET_ADOPTED, /* sockets copied from a running server */
+	SHUNT_TARGET_LISTEN,  /* address and port in this network namespace */
+};
+
+struct shunt_target {
+	char name[SHUNT_NAME_LEN];
+	__u8 kind;	 /* enum shunt_target_kind */
+	__u8 reserved0;
+	__u16 slots;	 /* slots 0..slots-1 of each family may hold sockets */
+	__u32 pid;	 /* of the server, as it was when registered; 0 unknown */
+	__u32 reserved[6];
+};
+
+/* Index of a target's socket in the map sockets; family is 0 for IPv4, 1 for IPv6. */
+#define SHUNT_SOCKET_INDEX(target, v6, slot)                                                   \
+	(((target) * 2 + ((v6) ? 1 : 0)) * SHUNT_TARGET_SLOTS + (slot))
+
+/* ---- maps: flows, backstop, frags (LRU_HASH) ----------------------------------------- */
+struct shunt_tuple {
+	__u8 saddr[16];
+	__u8 daddr[16];
+	__be16 sport;
+	__be16 dport;
+	__u8 proto; /* IPPROTO_TCP or IPPROTO_UDP */
+	__u8 reserved[3];
+};
+
+/* A steered flow, noted when its first packet was decided. */
+struct shunt_flow {
+	__u64 since;	/* ns */
+	__u32 rule;	/* priority of the rule that decided */
+	__u32 socket;	/* index in the map sockets of the listener it was given to */
+	__u16 target;
+	__u8 dir;	/* enum shunt_dir */
+	__u8 reserved[5];
+};
+
+/* A tuple whose next listener lookup the SK_LOOKUP program answers. */
+struct shunt_backstop {
+	__u64 until;	/* ns; later lookups are not answered */
+	__u32 socket;	/* index in the map sockets */
+	__u32 reserved;
+};
+
+struct shunt_frag_key {
+	__u8 saddr[16];
+	__u8 daddr[16];
+	__u32 id;	/* network byte order; IPv4: the 16-bit identification */
+	__u8 proto;
+	__u8 reserved[3];
+};
+
+/* ---- maps: devices (ARRAY by slot), device_slots (HASH ifindex -> slot) ---------------- */
+enum shunt_device_flag {
+	SHUNT_DEV_USED = 1 << 0,
+	SHUNT_DEV_IN = 1 << 1,	       /* ingress program attached */
+	SHUNT_DEV_OUT = 1 << 2,	       /* egress program attached */
+	SHUNT_DEV_LO = 1 << 3,	       /* the loopback device of local outbound */
+	SHUNT_DEV_L3 = 1 << 4,	       /* no link header */
+	SHUNT_DEV_TCX = 1 << 5,	       /* attached by tcx, else by clsact */
+	SHUNT_DEV_MADE_CLSACT = 1 << 6, /* the clsact qdisc is our making */
+};
+
+struct shunt_device {
+	char name[SHUNT_IFNAME_LEN];
+	__u32 ifindex; /* 0 while the device is absent */
+	__u32 flags;   /* enum shunt_device_flag */
+	__u32 reserved[2];
+};
+
+/* ---- map: instance (ARRAY, one): what `up` made, for `down` to take away --------------- */
+enum shunt_instance_flag {
+	SHUNT_INST_ACCEPT_LOCAL = 1 << 0, /* lo.accept_local was 0 and is ours to restore */
+};
+
+struct shunt_instance {
+	__u32 magic;
+	__u32 abi;
+	__u32 steer_mark; /* one bit */
+	__u32 own_mark;	  /* one bit */
+	__u32 table;
+	__u32 pref;
+	__u32 flags;	  /* enum shunt_instance_flag */
+	__u32 reserved[9];
+};
+
+/* ---- map: explain (ARRAY, one): what a test run of the program decided ------------------ */
+
+/*
+ * `shuntctl explain` runs the loaded program (BPF_PROG_TEST_RUN) with these words in
+ * __sk_buff.cb. Such a run counts nothing, remembers nothing, and writes the record.
+ */
+#define SHUNT_EXPLAIN_CB0 SHUNT_MAGIC
+#define SHUNT_EXPLAIN_CB1 (~SHUNT_MAGIC)
+/* cb[2]: uid to assume, cb[3], cb[4]: cgroup id to assume (low, high). */
+
+struct shunt_explain {
+	__u32 ran;	  /* set to 1 by the program */
+	__u32 counter;	  /* enum shunt_counter of the exit */
+	__u32 action;	  /* enum shunt_action, NONE if no rule matched */
+	__u32 rule;	  /* index of the rule in its generation, if action is not NONE */
+	__u32 priority;
+	__u32 target;
+	__u32 socket;	  /* index in the map sockets, ~0 none */
+	__u32 sk_state;	  /* TCP state of an existing socket of this tuple, 0 none */
+	__u64 generation;
+	__u32 verdict;	  /* the tc verdict */
+	__u32 reserved[5];
+};
+
+/* ---- names under /sys/fs/bpf/shunt/NETNS/INSTANCE --------------------------------------- */
+#define SHUNT_PIN_ROOT "/sys/fs/bpf/shunt"
+
+#ifndef __bpf__
+#include <assert.h>
+static_assert(sizeof(struct shunt_cell) == 64, "a cell is one cache line");
+static_assert(sizeof(struct shunt_gen_header) == 64, "the header fills a cell");
+static_assert(sizeof(struct shunt_rule_rec) == 64, "a rule fills a cell");
+static_assert(sizeof(struct shunt_entry) <= 64, "an entry fits a cell");
+static_assert(sizeof(struct shunt_tuple) == 40, "key without holes");
+static_assert(sizeof(struct shunt_target) == 64, "value without holes");
+static_assert(sizeof(struct shunt_device) == 32, "value without holes");
+static_assert(sizeof(struct shunt_instance) == 64, "value without holes");
+static_assert(sizeof(struct shunt_explain) == 64, "value without holes");
+#endif
+
+#endif

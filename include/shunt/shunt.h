@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * libshunt: build, change, read back and take away the steering plane of one instance in
+ * one network namespace.
+ *
+ * Conventions
+ *  - Functions return 0 (or a count) or -errno. On failure output arguments are untouched,
+ *    the kernel is as it was before the call, and one message has been given to the sink
+ *    (shunt_set_sink), worded for the person at the keyboard.
+ *  - `struct shunt` is one open instance. It is not thread-safe; open one per thread.
+ *  - Ports are in host byte order, addresses are struct in6_addr with IPv4 v4-mapped.
+ */
+#ifndef SHUNT_H
+#define SHUNT_H
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "shunt/abi.h"
+
+/* ---- messages ------------------------------------------------------------------------ */
+
+enum shunt_level { SHUNT_LOG_ERROR, SHUNT_LOG_WARNING, SHUNT_LOG_INFO, SHUNT_LOG_DEBUG };
+
+typedef void (*shunt_sink_fn)(void *arg, enum shunt_level level, const char *text);
+
+/*
+ * Where messages go: text has no newline and no prefix. NULL: stderr, as "error: text",
+ * nothing above SHUNT_LOG_INFO. Process-wide (the library's only global); set it before
+ * threads start.
+ */
+void shunt_set_sink(shunt_sink_fn fn, void *arg);
+
+/* Give the sink a message. shunt_err returns r, so `return shunt_err(-EINVAL, "...")` works. */
+int shunt_err(int r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void shunt_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void shunt_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- addresses ------------------------------------------------------------------------- */
+
+/* addr: host bits are zero. len: 0..128 of the v4-mapped form (10.0.0.0/8 has 104). */
+struct shunt_prefix {
+	struct in6_addr addr;
+	uint8_t len;
+};
+
+enum { SHUNT_PREFIX_STR = INET6_ADDRSTRLEN + 4 };
+
+/*
+ * "10.0.0.0/8", "10.1.2.3", "2001:db8::/32". The whole string must be one prefix without host
+ * bits and must not be v4-mapped. -EINVAL with *why set to a constant text, nothing printed.
+ */
+int shunt_prefix_parse(struct shunt_prefix *out, const char *text, const char **why);
+/* buf has SHUNT_PREFIX_STR bytes. A host prefix is printed without its length. Returns buf. */
+char *shunt_prefix_str(char *buf, const struct shunt_prefix *p);
+static inline bool shunt_prefix_is_v4(const struct shunt_prefix *p)
+{
+	return p->len >= 96 && IN6_IS_ADDR_V4MAPPED(&p->addr);
+}
+
+/* ---- rules ------------------------------------------------------------------------------ */
+
+struct shunt_addrs {
+	bool negated;
+	char set[SHUNT_NAME_LEN]; /* "@name" without '@', "" if prefixes are given */
+	struct shunt_prefix *v;	  /* owned; n == 0 and no set: any */
+	size_t n;
+};
+
+struct shunt_port_range {
+	uint16_t lo, hi; /* inclusive */
+};
+
+struct shunt_ports {
+	struct shunt_port_range *v; /* owned; n == 0: any */
+	size_t n;
+};
+
+enum shunt_fail { SHUNT_FAIL_OPEN, SHUNT_FAIL_CLOSED };
+enum shunt_limit_per { SHUNT_LIMIT_NONE, SHUNT_LIMIT_PER_RULE, SHUNT_LIMIT_PER_SRC };
+
+/* One rule as a person writes it (docs/rules.md). Owned memory is freed by shunt_rule_clear. */
+struct shunt_rule {
+	uint32_t priority;
+	uint8_t dirs;	/* bits of enum shunt_dir; 0 never stands here: unset means both */
+	uint8_t protos; /* bits of enum shunt_proto, likewise */
+	char (*devices)[IF_NAMESIZE]; /* owned; n_devices == 0: any */
+	size_t n_devices;
+	struct shunt_addrs from, to;
+	struct shunt_ports sport, port;
+	bool has_uid;
+	uint32_t uid_lo, uid_hi; /* inclusive */
+	char *cgroup;		 /* owned; path below the cgroup v2 mount, NULL any */
+	enum shunt_action action;
+	char target[SHUNT_NAME_LEN];   /* proxy: "default" if none was named */
+	bool has_via;		       /* route */
+	struct in6_addr via;	       /* v4-mapped if IPv4 */
+	char route_dev[IF_NAMESIZE];   /* route: "" if none was named */
+	enum shunt_fail fail;
+	enum shunt_limit_per limit_per;
+	uint32_t limit_rate;  /* new flows per second */
+	uint32_t limit_burst; /* 0: same as the rate */
+	bool log;
+	bool audit;
+	char *comment; /* owned; NULL none */
+	struct shunt_rule_stat stat; /* filled by shunt_rules_read only */
+};
+
+struct shunt_rules {
+	struct shunt_rule *v; /* owned; ordered by priority, no priority twice */
+	size_t n;
+};
+
+/*
+ * Parse one rule (design: PRIORITY [in|out] [on ...] ... ACTION [OPTION ...] [# comment]).
+ * On -EINVAL err holds a message that names the word: "port '80x': not a number"; nothing
+ * is given to the sink, so that the caller can add file and line.
+ */
+int shunt_rule_parse(struct shunt_rule *out, const char *text, char *err, size_t err_size);
+/*
+ * Parse a rule file: a rule a line, blank lines and lines of only a comment are skipped.
+ * Messages are "NAME:LINE: port '80x': not a number". The same priority twice is an error.
+ */
+int shunt_rules_parse(struct shunt_rules *out, FILE *in, const char *name, char *err,
+		      size_t err_size);
+/* Canonical text; parses back to an equal rule. malloc'ed; NULL if memory is out. */
+char *shunt_rule_format(const struct shunt_rule *rule);
+bool shunt_rule_equal(const struct shunt_rule *a, const struct shunt_rule *b); /* not stat */
+void shunt_rule_clear(struct shunt_rule *rule);	  /* frees what it owns, zeroes it */
+void shunt_rules_clear(struct shunt_rules *rules);
+/* The grammar as help shows it, made from the table the parser works by. */
+const char *shunt_rule_grammar(void);
+
+/* ---- an instance --------------------------------------------------------------------------- */
+
+struct shunt;
+
+/* Where: instance NULL means "default"; netns NULL means the caller's, else a name of
+ * `ip netns` or a path. Entering a netns changes the calling thread's for good. */
+struct shunt_where {
+	const char *instance;
+	const char *netns;
+};
+
+enum shunt_hook { SHUNT_HOOK_AUTO, SHUNT_HOOK_TCX, SHUNT_HOOK_CLSACT };
+
+struct shunt_up_options {
+	const char *const *devices;
+	size_t n_devices;
+	bool out;	/* also steer flows that start on this host */
+	uint32_t mark;	/* exactly two bits; 0: default */
+	uint32_t table; /* 0: default */
+	uint32_t pref;	/* 0: default */
+	enum shunt_hook hook;
+	bool force; /* go on although someone else's rule uses our mark bits */
+};
+
+/* Make the instance or add to it what is missing; on failure it is as before the call. */
+int shunt_up(const struct shunt_where *where, const struct shunt_up_options *options);
+/* Is the instance up? No messages. */
+bool shunt_is_up(const struct shunt_where *where);
+/* Take away all that shunt_up made and nothing else. 0 too if there was nothing. */
+int shunt_down(const struct shunt_where *where);
+
+/* Open an instance that is up: -ENOENT with a message if it is not. */
+int shunt_open(struct shunt **out, const struct shunt_where *where);
+void shunt_close(struct shunt *s);
+
+const struct shunt_instance *shunt_instance_info(const struct shunt *s);
+/* The pin directory of the instance. */
+const char *shunt_pin_dir(const struct shunt *s);
+/* 1 if the pins of the handle are still those in the file system, 0 if the instance was
+ * taken down (or down and up again) since: then close and open again. */
+int shunt_is_current(const struct shunt *s);
+
+/* Sum over CPUs; out has SHUNT_CTR_MAX values. */
+int shunt_counters_read(struct shunt *s, uint64_t *out);
+const char *shunt_counter_name(enum shunt_counter c);
+const char *shunt_counter_help(enum shunt_counter c);
+
+/* Slots in use, in slot order. Returns the count written, at most max. */
+int shunt_devices_read(struct shunt *s, struct shunt_device *out, size_t max);
+
+/* A device as it is now, beside what it should be. */
+struct shunt_device_state {
+	struct shunt_device device;
+	bool attached;		/* all its programs are in place */
+	bool rule_v4, rule_v6;	/* its routing rules are in place */
+	bool overtaken;		/* a rule of someone else stands in front of one of them */
+};
+int shunt_device_states(struct shunt *s, struct shunt_device_state *out, size_t max);
+
+/*
+ * What on this host gets in our way, a sentence each with what to do. Returns the count
+ * written, at most max.
+ */
+int shunt_conflicts(struct shunt *s, char (*out)[256], int max);
+
+/* ---- rules of an instance (each a new generation, published by one write) ------------------- */
+
+int shunt_rules_read(struct shunt *s, struct shunt_rules *out); /* decompiled, with counters */
+int shunt_rules_replace(struct shunt *s, const struct shunt_rules *rules);
+/* -EEXIST if the priority is taken. */
+int shunt_rules_add(struct shunt *s, const struct shunt_rule *rule);
+/* -ENOENT if there is none. */
+int shunt_rules_del(struct shunt *s, uint32_t priority);
+
+/* ---- targets ------------------------------------------------------------------------------------ */
+
+/*
+ * The index of the target of that name, which is made if it is new. A name is 1..31 of
+ * letters, digits, '-', '_', '.'.
+ */
+int shunt_target_get(struct shunt *s, const char *name);
+/* As above, but -ENOENT, without a message, if it does not exist. */
+int shunt_target_find(struct shunt *s, const char *name);
+/*
+ * Register sockets of a target: fds[i] goes to slot i of its family (v6: 0 or 1); -1 leaves a
+ * slot empty; slots from n on are emptied. The sockets must be IP_TRANSPARENT; TCP sockets
+ * must listen and UDP sockets must be bound. The kernel forgets a socket when it is closed.
+ */
+int shunt_target_set_sockets(struct shunt *s, int target, int v6, const int *fds, size_t n,
+			     enum shunt_target_kind kind, pid_t pid);
+/* Remove a target. -EBUSY if a rule uses it. */
+int shunt_target_del(struct shunt *s, const char *name);
+
+struct shunt_target_info {
+	int index;
+	struct shunt_target target;
+	unsigned int live_v4, live_v6; /* sockets now in the map */
+};
+/* In index order. Returns the count written, at most max. */
+int shunt_targets_read(struct shunt *s, struct shunt_target_info *out, size_t max);
+
+/*
+ * Which rule decided the flow that was accepted with these addresses: 0 and *out, or -ENOENT
+ * if it is not remembered. src and dst are AF_INET or AF_INET6 (v4-mapped is understood).
+ */
+int shunt_flow_find(struct shunt *s, const struct sockaddr *src, const struct sockaddr *dst,
+		    uint8_t ipproto, struct shunt_flow *out);
+
+/* ---- explain ------------------------------------------------------------------------------------- */
+
+struct shunt_question {
+	enum shunt_dir dir;
+	const char *device; /* in: where the packet arrives; out: NULL picks the first out device */
+	uint8_t ipproto;
+	struct sockaddr_storage src, dst; /* both of one family */
+	bool has_uid;
+	uint32_t uid;
+	const char *cgroup; /* NULL none */
+};
+
+/* Run the loaded program on the first packet of such a flow. */
+int shunt_explain(struct shunt *s, const struct shunt_question *q, struct shunt_explain *out);
+
+#endif

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Asking the loaded program itself: a first packet is made and run through it by
+ * BPF_PROG_TEST_RUN in the network namespace of the instance (kernel-facts H12).
+ */
+#include "instance.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include "cleanup.h"
+#include "device.h"
+#include "pin.h"
+
+struct frame {
+	struct ethhdr eth;
+	__u8 rest[sizeof(struct ipv6hdr) + sizeof(struct tcphdr)];
+	size_t len;
+};
+
+static __be16 port_of(const struct sockaddr_storage *sa)
+{
+	return sa->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)sa)->sin6_port
+					 : ((const struct sockaddr_in *)sa)->sin_port;
+}
+
+static size_t put_l4(__u8 *at, const struct shunt_question *q)
+{
+	if (q->ipproto == IPPROTO_UDP) {
+		struct udphdr udp = { .source = port_of(&q->src),
+				      .dest = port_of(&q->dst),
+				      .len = htons(sizeof(udp)) };
+
+		memcpy(at, &udp, sizeof(udp));
+		return sizeof(udp);
+	}
+	struct tcphdr tcp = { .source = port_of(&q->src), .dest = port_of(&q->dst), .doff = 5,
+			      .syn = 1, .window = 0xffff };
+
+	memcpy(at, &tcp, sizeof(tcp));
+	return sizeof(tcp);
+}
+
+static void put_ip(struct frame *f, const struct shunt_question *q)
+{
+	if (q->src.ss_family == AF_INET6) {
+		struct ipv6hdr ip = { .version = 6, .nexthdr = q->ipproto, .hop_limit = 64 };
+		size_t l4 = put_l4(f->rest + sizeof(ip), q);
+
+		ip.payload_len = htons((__u16)l4);
+		memcpy(&ip.saddr, &((const struct sockaddr_in6 *)&q->src)->sin6_addr, 16);
+		memcpy(&ip.daddr, &((const struct sockaddr_in6 *)&q->dst)->sin6_addr, 16);
+		memcpy(f->rest, &ip, sizeof(ip));
+		f->eth.h_proto = htons(ETH_P_IPV6);
+		f->len = sizeof(f->eth) + sizeof(ip) + l4;
+		return;
+	}
+	struct iphdr ip = { .version = 4, .ihl = 5, .ttl = 64, .protocol = q->ipproto };
+	size_t l4 = put_l4(f->rest + sizeof(ip), q);
+
+	ip.tot_len = htons((__u16)(sizeof(ip) + l4));
+	ip.saddr = ((const struct sockaddr_in *)&q->src)->sin_addr.s_addr;
+	ip.daddr = ((const struct sockaddr_in *)&q->dst)->sin_addr.s_addr;
+	memcpy(f->rest, &ip, sizeof(ip));
+	f->eth.h_proto = htons(ETH_P_IP);
+	f->len = sizeof(f->eth) + sizeof(ip) + l4;
+}
+
+/* The frame must be addressed to the device, or the program takes it for someone else's. */
+static void put_mac(struct frame *f, const char *device)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = {};
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", device);
+	if (fd >= 0 && !ioctl(fd, SIOCGIFHWADDR, &ifr))
+		memcpy(f->eth.h_dest, ifr.ifr_hwaddr.sa_data, ETH_ALEN);
+}
+
+/* The device of the question; without a name the first one with that hook. */
+static int find_device(struct shunt *s, const struct shunt_question *q, struct shunt_device *out)
+{
+	uint32_t flag = q->dir == SHUNT_DIR_IN ? SHUNT_DEV_IN : SHUNT_DEV_OUT;
+	const char *hook = q->dir == SHUNT_DIR_IN ? "ingress" : "egress";
+
+	for (int slot = 1; slot < SHUNT_MAX_DEVICES; slot++) {
+		int r = device_read(s, slot, out);
+
+		if (r)
+			return r;
+		if (!out->name[0])
+			break;
+		if (out->flags & SHUNT_DEV_LO || !(out->flags & flag))
+			continue;
+		if (!q->device || !strcmp(q->device, out->name))
+			return 0;
+	}
+	if (!q->device)
+		return shunt_err(-ENOENT, "no device has our program at %s: 'shuntctl up -i IFACE%s'",
+				 hook, q->dir == SHUNT_DIR_OUT ? " --out" : "");
+	return shunt_err(-ENOENT, "'%s' has none of our programs at %s", q->device, hook);
+}
+
+static int cgroup_id(const char *path, uint64_t *out)
+{
+	static const char *const mounts[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
+	char full[PATH_MAX];
+	struct stat st;
+
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(full, sizeof(full), "%s/%s", mounts[i], path);
+		if (!stat(full, &st)) {
+			*out = st.st_ino;
+			return 0;
+		}
+	}
+	return shunt_err(-ENOENT, "no cgroup '%s'", path);
+}
+
+int shunt_explain(struct shunt *s, const struct shunt_question *q, struct shunt_explain *out)
+{
+	enum { NO_UID = 65534 }; /* what the kernel says of a packet without a socket */
+	struct shunt_explain record, none = {};
+	struct shunt_device dev;
+	struct frame frame = {};
+	struct __sk_buff skb = {};
+	_cleanup_close_ int lock = -1;
+	uint64_t cgroup = 0;
+	__u32 zero = 0;
+	int prog, r;
+
+	r = find_device(s, q, &dev);
+	if (!r && q->cgroup)
+		r = cgroup_id(q->cgroup, &cgroup);
+	if (r)
+		return r;
+	put_mac(&frame, dev.name);
+	put_ip(&frame, q);
+	/* The test run adds a link header of its own for L3 devices too. */
+	prog = s->prog[q->dir == SHUNT_DIR_IN ? PROG_IN_ETH : PROG_OUT_ETH];
+	skb.ifindex = dev.ifindex;
+	skb.ingress_ifindex = q->dir == SHUNT_DIR_IN ? dev.ifindex : 0;
+	skb.cb[0] = SHUNT_EXPLAIN_CB0;
+	skb.cb[1] = SHUNT_EXPLAIN_CB1;
+	skb.cb[2] = q->has_uid ? q->uid : NO_UID;
+	skb.cb[3] = (__u32)cgroup;
+	skb.cb[4] = (__u32)(cgroup >> 32);
+	lock = pin_lock(s->dir); /* there is one record */
+	if (lock < 0)
+		return lock;
+	bpf_map_update_elem(s->map.explain, &zero, &none, BPF_ANY);
+	DECLARE_LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = &frame,
+			    .data_size_in = (__u32)frame.len, .ctx_in = &skb,
+			    .ctx_size_in = sizeof(skb), .repeat = 1);
+	if (bpf_prog_test_run_opts(prog, &opts))
+		return shunt_err(-errno, "cannot run the program on '%s': %s", dev.name,
+				 strerror(errno));
+	if (bpf_map_lookup_elem(s->map.explain, &zero, &record) || !record.ran)
+		return shunt_err(-EIO, "the program left no record of its decision");
+	*out = record;
+	return 0;
+}

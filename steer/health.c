@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Looking after an instance: is what `up` made in place, and what on this host gets in its way? */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "attach.h"
+#include "device.h"
+#include "hook.h"
+#include "policy.h"
+
+static int device_state(struct shunt *s, int slot, const struct shunt_device *dev,
+			struct shunt_device_state *out)
+{
+	bool overtaken_v4 = false, overtaken_v6 = false;
+	int v4 = policy_is_set(&s->info, dev->name, AF_INET, &overtaken_v4), v6 = 0;
+
+	if (v4 >= 0 && policy_has_ipv6())
+		v6 = policy_is_set(&s->info, dev->name, AF_INET6, &overtaken_v6);
+	if (v4 < 0 || v6 < 0)
+		return v4 < 0 ? v4 : v6;
+	*out = (struct shunt_device_state){
+		.device = *dev,
+		.attached = if_nametoindex(dev->name) == dev->ifindex &&
+			    hook_is_set(s, slot, dev),
+		.rule_v4 = v4,
+		.rule_v6 = v6,
+		.overtaken = overtaken_v4 || overtaken_v6,
+	};
+	return 0;
+}
+
+int shunt_device_states(struct shunt *s, struct shunt_device_state *out, size_t max)
+{
+	struct shunt_device dev;
+	size_t n = 0;
+
+	for (int slot = 1; slot < SHUNT_MAX_DEVICES && n < max; slot++) {
+		int r = device_read(s, slot, &dev);
+
+		if (!r && !dev.name[0])
+			break;
+		if (!r && dev.flags & SHUNT_DEV_USED)
+			r = device_state(s, slot, &dev, &out[n++]);
+		if (r)
+			return r;
+	}
+	return (int)n;
+}
+
+struct sentences {
+	char (*v)[256];
+	int n, max;
+};
+
+static void say(struct sentences *to, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void say(struct sentences *to, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (to->n == to->max)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(to->v[to->n++], sizeof(to->v[0]), fmt, ap);
+	va_end(ap);
+}
+
+static void device_conflicts(struct shunt *s, const struct shunt_device_state *d,
+			     struct sentences *to)
+{
+	const char *name = d->device.name;
+	bool l3 = d->device.flags & SHUNT_DEV_L3;
+	int before;
+
+	if (!d->attached)
+		say(to, "'%s': our program is not attached any more: run 'shuntctl up' again", name);
+	if (!d->rule_v4 || (policy_has_ipv6() && !d->rule_v6))
+		say(to, "'%s': a routing rule of ours is gone: run 'shuntctl up' again", name);
+	if (d->overtaken)
+		say(to,
+		    "'%s': a routing rule of someone else stands in front of ours ('ip rule'): if it "
+		    "matches, steered packets are lost",
+		    name);
+	if (!(d->device.flags & SHUNT_DEV_TCX) || d->device.flags & SHUNT_DEV_LO)
+		return;
+	before = attach_count_foreign_tcx(d->device.ifindex, ATTACH_IN,
+					  s->prog[l3 ? PROG_IN_L3 : PROG_IN_ETH]);
+	if (before)
+		say(to, "'%s': %d tcx program(s) of others run before ours ('bpftool net')", name,
+		    before);
+}
+
+int shunt_conflicts(struct shunt *s, char (*out)[256], int max)
+{
+	struct sentences to = { out, 0, max };
+	struct shunt_device_state d;
+	struct shunt_device dev;
+
+	for (int slot = 1; slot < SHUNT_MAX_DEVICES; slot++) {
+		int r = device_read(s, slot, &dev);
+
+		if (!r && !dev.name[0])
+			break;
+		if (!r && dev.flags & SHUNT_DEV_USED) {
+			r = device_state(s, slot, &dev, &d);
+			if (!r)
+				device_conflicts(s, &d, &to);
+		}
+		if (r)
+			return r;
+	}
+	return to.n;
+}

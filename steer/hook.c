@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "hook.h"
+
+#include <errno.h>
+
+#include "attach.h"
+#include "device.h"
+#include "policy.h"
+
+static struct attach attach_at(const struct shunt *s, int slot, const struct shunt_device *dev,
+			       enum attach_point point)
+{
+	return (struct attach){ s->dir, slot, dev->ifindex, dev->name, point };
+}
+
+static int prog_for(const struct shunt *s, const struct shunt_device *dev,
+		    enum attach_point point)
+{
+	bool l3 = dev->flags & SHUNT_DEV_L3;
+
+	if (dev->flags & SHUNT_DEV_LO)
+		return s->prog[PROG_LO];
+	if (point == ATTACH_IN)
+		return s->prog[l3 ? PROG_IN_L3 : PROG_IN_ETH];
+	return s->prog[l3 ? PROG_OUT_L3 : PROG_OUT_ETH];
+}
+
+static int attach_one(const struct shunt *s, int slot, const struct shunt_device *dev,
+		      enum attach_point point)
+{
+	struct attach at = attach_at(s, slot, dev, point);
+
+	return dev->flags & SHUNT_DEV_TCX ? attach_tcx(&at, prog_for(s, dev, point))
+					  : attach_clsact(&at, prog_for(s, dev, point));
+}
+
+static int detach_one(const struct shunt *s, int slot, const struct shunt_device *dev,
+		      enum attach_point point)
+{
+	struct attach at = attach_at(s, slot, dev, point);
+
+	return dev->flags & SHUNT_DEV_TCX ? detach_tcx(&at)
+					  : detach_clsact(&at, prog_for(s, dev, point));
+}
+
+int hook_is_set(struct shunt *s, int slot, const struct shunt_device *dev)
+{
+	static const struct {
+		enum attach_point point;
+		uint32_t flag;
+	} points[] = { { ATTACH_IN, SHUNT_DEV_IN }, { ATTACH_OUT, SHUNT_DEV_OUT } };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct attach at = attach_at(s, slot, dev, points[i].point);
+
+		if (!(dev->flags & points[i].flag))
+			continue;
+		if (dev->flags & SHUNT_DEV_TCX
+			    ? !attach_tcx_is_set(&at)
+			    : !attach_clsact_is_set(&at, prog_for(s, dev, points[i].point)))
+			return 0;
+	}
+	return 1;
+}
+
+/* Which hook: what it has stays, else what was asked for, else tcx where the kernel has it. */
+static int choose_hook(const struct shunt *s, const struct hook_request *req,
+		       struct shunt_device *dev)
+{
+	bool attached = dev->flags & SHUNT_DEV_USED, tcx = dev->flags & SHUNT_DEV_TCX;
+	int r;
+
+	if (attached) {
+		if (req->hook != SHUNT_HOOK_AUTO && tcx != (req->hook == SHUNT_HOOK_TCX))
+			return shunt_err(-EBUSY,
+					 "'%s' is attached by %s: run 'shuntctl down' to change that",
+					 dev->name, tcx ? "tcx" : "clsact");
+		return 0;
+	}
+	if (req->hook != SHUNT_HOOK_CLSACT && attach_has_tcx(dev->ifindex, s->prog[PROG_IN_L3])) {
+		dev->flags |= SHUNT_DEV_TCX;
+		return 0;
+	}
+	if (req->hook == SHUNT_HOOK_TCX)
+		return shunt_err(-EOPNOTSUPP, "'%s': this kernel has no tcx (Linux 6.6): use --hook clsact",
+				 dev->name);
+	r = attach_has_clsact(dev->ifindex);
+	if (!r)
+		dev->flags |= SHUNT_DEV_MADE_CLSACT;
+	return r < 0 ? r : 0;
+}
+
+static int fill_device(const struct shunt *s, const struct hook_request *req,
+		       struct shunt_device *dev)
+{
+	unsigned int ifindex = 1;
+	bool l3 = false;
+	int r = req->lo ? 0 : device_probe(req->device, &ifindex, &l3);
+
+	if (r)
+		return r;
+	if (dev->ifindex != ifindex) /* new, or deleted and made again since */
+		dev->flags = 0;
+	dev->ifindex = ifindex;
+	r = choose_hook(s, req, dev);
+	if (r)
+		return r;
+	dev->flags |= SHUNT_DEV_USED | SHUNT_DEV_IN;
+	if (req->out)
+		dev->flags |= SHUNT_DEV_OUT;
+	if (req->lo)
+		dev->flags |= SHUNT_DEV_LO;
+	if (l3)
+		dev->flags |= SHUNT_DEV_L3;
+	return 0;
+}
+
+int hook_add(struct shunt *s, const struct hook_request *req, struct hook_undo *undo)
+{
+	struct shunt_device dev;
+	int slot, r;
+
+	undo->slot = 0;
+	slot = device_slot(s, req->device);
+	if (slot < 0)
+		return slot;
+	r = device_read(s, slot, &dev);
+	if (r)
+		return r;
+	undo->old = dev;
+	r = fill_device(s, req, &dev);
+	if (r)
+		return r;
+	undo->slot = slot;
+	r = device_write(s, slot, &dev);
+	if (!r)
+		r = policy_add_rules(&s->info, dev.name);
+	if (!r)
+		r = attach_one(s, slot, &dev, ATTACH_IN);
+	if (!r && (dev.flags & SHUNT_DEV_OUT))
+		r = attach_one(s, slot, &dev, ATTACH_OUT);
+	return r;
+}
+
+/* Take off what `dev` has and `keep` has not. */
+static int strip(struct shunt *s, int slot, const struct shunt_device *dev,
+		 const struct shunt_device *keep)
+{
+	bool present = dev->ifindex && if_nametoindex(dev->name) == dev->ifindex;
+	uint32_t gone = dev->flags & ~keep->flags;
+	int r, first = 0;
+
+	/* The device may have been renamed, moved or deleted: links tell by themselves. */
+	if (gone & SHUNT_DEV_OUT && (present || dev->flags & SHUNT_DEV_TCX))
+		first = detach_one(s, slot, dev, ATTACH_OUT);
+	if (gone & SHUNT_DEV_IN && (present || dev->flags & SHUNT_DEV_TCX)) {
+		r = detach_one(s, slot, dev, ATTACH_IN);
+		first = first ? first : r;
+	}
+	if (gone & SHUNT_DEV_MADE_CLSACT && present) {
+		r = detach_clsact_qdisc(dev->ifindex, dev->name);
+		first = first ? first : r;
+	}
+	if (gone & SHUNT_DEV_USED) {
+		r = policy_del_rules(&s->info, dev->name);
+		first = first ? first : r;
+	}
+	r = device_write(s, slot, keep);
+	return first ? first : r;
+}
+
+int hook_undo(struct shunt *s, const struct hook_undo *undo)
+{
+	struct shunt_device now;
+	int r = device_read(s, undo->slot, &now);
+
+	return r ? r : strip(s, undo->slot, &now, &undo->old);
+}
+
+int hook_remove(struct shunt *s, int slot)
+{
+	struct shunt_device dev, none;
+	int r = device_read(s, slot, &dev);
+
+	if (r)
+		return r;
+	none = dev;
+	none.flags = 0;
+	return strip(s, slot, &dev, &none);
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "instance.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "netns.h"
+#include "pin.h"
+#include "shunt.skel.h"
+
+static const char *const prog_names[PROG_MAX] = {
+	[PROG_IN_ETH] = "shunt_in_eth",	  [PROG_IN_L3] = "shunt_in_l3",
+	[PROG_OUT_ETH] = "shunt_out_eth", [PROG_OUT_L3] = "shunt_out_l3",
+	[PROG_LO] = "shunt_lo",		  [PROG_BACKSTOP] = "shunt_backstop",
+};
+
+static const struct {
+	const char *name;
+	size_t offset; /* of the descriptor in struct shunt */
+} map_table[] = {
+#define INSTANCE_MAP_ROW(name) { #name, offsetof(struct shunt, map.name) },
+	INSTANCE_MAPS(INSTANCE_MAP_ROW)
+#undef INSTANCE_MAP_ROW
+};
+
+enum { N_MAPS = sizeof(map_table) / sizeof(map_table[0]) };
+
+static int *map_fd(struct shunt *s, size_t i)
+{
+	return (int *)((char *)s + map_table[i].offset);
+}
+
+void instance_init(struct shunt *s)
+{
+	memset(s, 0, sizeof(*s));
+	for (size_t i = 0; i < N_MAPS; i++)
+		*map_fd(s, i) = -1;
+	for (int i = 0; i < PROG_MAX; i++)
+		s->prog[i] = -1;
+}
+
+void instance_release(struct shunt *s)
+{
+	for (size_t i = 0; i < N_MAPS; i++)
+		cleanup_close(map_fd(s, i));
+	for (int i = 0; i < PROG_MAX; i++)
+		cleanup_close(&s->prog[i]);
+}
+
+/* ---- load ------------------------------------------------------------------------------ */
+
+/* libbpf's own words matter only when a load fails: the last lines are kept for that. */
+static char libbpf_last[512];
+
+static int keep_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	if (level == LIBBPF_WARN)
+		vsnprintf(libbpf_last, sizeof(libbpf_last), fmt, ap);
+	return 0;
+}
+
+static int load_skeleton(struct shunt *s, struct shunt_bpf **out)
+{
+	struct shunt_bpf *skel;
+	unsigned int seed;
+	int r;
+
+	libbpf_set_print(keep_libbpf);
+	skel = shunt_bpf__open();
+	if (!skel)
+		return shunt_err(-errno, "cannot open the BPF object: %s", strerror(errno));
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		seed = (unsigned int)getpid();
+	skel->rodata->steer_mark = s->info.steer_mark;
+	skel->rodata->own_mark = s->info.own_mark;
+	skel->rodata->hash_seed = seed;
+	r = shunt_bpf__load(skel);
+	if (r) {
+		libbpf_last[strcspn(libbpf_last, "\n")] = '\0';
+		shunt_bpf__destroy(skel);
+		return shunt_err(r, "cannot load the BPF programs: %s (%s)", strerror(-r),
+				 libbpf_last);
+	}
+	*out = skel;
+	return 0;
+}
+
+static int pin_fd(const struct shunt *s, int fd, const char *name)
+{
+	char path[PATH_MAX + 64];
+
+	if (bpf_obj_pin(fd, pin_path(path, sizeof(path), s->dir, name)))
+		return shunt_err(-errno, "cannot pin '%s': %s", path, strerror(errno));
+	return 0;
+}
+
+static int pin_all(struct shunt *s, struct shunt_bpf *skel)
+{
+	char name[64];
+	int r;
+
+	for (int i = 0; i < PROG_MAX; i++) {
+		struct bpf_program *prog =
+			bpf_object__find_program_by_name(skel->obj, prog_names[i]);
+
+		snprintf(name, sizeof(name), "prog_%s", prog_names[i]);
+		s->prog[i] = dup(bpf_program__fd(prog));
+		r = pin_fd(s, s->prog[i], name);
+		if (r)
+			return r;
+	}
+	for (size_t i = 0; i < N_MAPS; i++) {
+		struct bpf_map *map =
+			bpf_object__find_map_by_name(skel->obj, map_table[i].name);
+
+		*map_fd(s, i) = dup(bpf_map__fd(map));
+		if (map_fd(s, i) == &s->map.instance) {
+			r = instance_save(s);
+			if (r)
+				return r;
+		}
+		r = pin_fd(s, *map_fd(s, i), map_table[i].name);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int instance_load(struct shunt *s)
+{
+	struct shunt_bpf *skel = NULL;
+	int r = load_skeleton(s, &skel);
+
+	if (r)
+		return r;
+	/* Left by an `up` that was killed before it finished: nothing outside refers to it. */
+	r = pin_remove_dir(s->dir);
+	if (!r)
+		r = pin_make_dir(s->dir);
+	if (r >= 0)
+		r = pin_all(s, skel);
+	shunt_bpf__destroy(skel);
+	if (r) {
+		instance_release(s);
+		pin_remove_dir(s->dir);
+	}
+	return r;
+}
+
+/* ---- open ------------------------------------------------------------------------------- */
+
+static int get_pin(const struct shunt *s, const char *prefix, const char *name)
+{
+	char path[PATH_MAX + 64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s%s", s->dir, prefix, name);
+	fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
+}
+
+int instance_open(struct shunt *s)
+{
+	__u32 zero = 0;
+
+	s->map.instance = get_pin(s, "", "instance");
+	if (s->map.instance < 0)
+		return s->map.instance;
+	if (bpf_map_lookup_elem(s->map.instance, &zero, &s->info))
+		return shunt_err(-errno, "cannot read '%s/instance': %s", s->dir,
+				 strerror(errno));
+	if (s->info.magic != SHUNT_MAGIC || s->info.abi != SHUNT_ABI_VERSION)
+		return shunt_err(-EPROTO,
+				 "'%s' was made by another version of shunt (abi %u, this is %u): "
+				 "run its 'shuntctl down'",
+				 s->dir, s->info.abi, SHUNT_ABI_VERSION);
+	for (size_t i = 0; i < N_MAPS; i++) {
+		if (*map_fd(s, i) >= 0)
+			continue;
+		*map_fd(s, i) = get_pin(s, "", map_table[i].name);
+		if (*map_fd(s, i) < 0)
+			return shunt_err(*map_fd(s, i), "cannot open '%s/%s': %s", s->dir,
+					 map_table[i].name, strerror(-*map_fd(s, i)));
+	}
+	for (int i = 0; i < PROG_MAX; i++) {
+		s->prog[i] = get_pin(s, "prog_", prog_names[i]);
+		if (s->prog[i] < 0)
+			return shunt_err(s->prog[i], "cannot open '%s/prog_%s': %s", s->dir,
+					 prog_names[i], strerror(-s->prog[i]));
+	}
+	return 0;
+}
+
+int instance_save(struct shunt *s)
+{
+	__u32 zero = 0;
+
+	if (bpf_map_update_elem(s->map.instance, &zero, &s->info, BPF_ANY))
+		return shunt_err(-errno, "cannot write the map 'instance': %s", strerror(errno));
+	return 0;
+}
+
+/* ---- public ------------------------------------------------------------------------------ */
+
+int shunt_open(struct shunt **out, const struct shunt_where *where)
+{
+	struct shunt *s;
+	int r = netns_enter(where->netns);
+
+	if (!r)
+		r = pin_check_bpffs();
+	if (r)
+		return r;
+	s = malloc(sizeof(*s));
+	if (!s)
+		return shunt_err(-ENOMEM, "out of memory");
+	instance_init(s);
+	r = pin_dir(s->dir, sizeof(s->dir), where->instance);
+	if (!r)
+		r = instance_open(s);
+	if (r == -ENOENT)
+		shunt_err(r, "instance '%s' is not up in this network namespace: run 'shuntctl up' first",
+			  where->instance ? where->instance : "default");
+	if (r) {
+		shunt_close(s);
+		return r;
+	}
+	*out = s;
+	return 0;
+}
+
+void shunt_close(struct shunt *s)
+{
+	if (!s)
+		return;
+	instance_release(s);
+	free(s);
+}
+
+const struct shunt_instance *shunt_instance_info(const struct shunt *s)
+{
+	return &s->info;
+}
+
+const char *shunt_pin_dir(const struct shunt *s)
+{
+	return s->dir;
+}
+
+static __u32 map_id(int fd)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
+int shunt_is_current(const struct shunt *s)
+{
+	_cleanup_close_ int fd = get_pin(s, "", "instance");
+
+	return fd >= 0 && map_id(fd) == map_id(s->map.instance);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* One open instance: its pins as descriptors. Private to libshunt. */
+#ifndef SHUNT_INSTANCE_H
+#define SHUNT_INSTANCE_H
+
+#include <limits.h>
+
+#include "shunt/shunt.h"
+
+/* X(member and pin name): the maps user space works with. */
+#define INSTANCE_MAPS(X)                                                                       \
+	X(ruleset) X(rule_stats) X(targets) X(sockets) X(flows) X(backstop) X(frags)           \
+	X(counters) X(devices) X(device_slots) X(explain) X(instance)
+
+/* The programs, pinned as "prog_" and this name. */
+enum instance_prog {
+	PROG_IN_ETH,
+	PROG_IN_L3,
+	PROG_OUT_ETH,
+	PROG_OUT_L3,
+	PROG_LO,
+	PROG_BACKSTOP,
+	PROG_MAX
+};
+
+struct shunt {
+	char dir[PATH_MAX];
+	struct {
+#define INSTANCE_MAP_FD(name) int name;
+		INSTANCE_MAPS(INSTANCE_MAP_FD)
+#undef INSTANCE_MAP_FD
+	} map; /* descriptors */
+	int prog[PROG_MAX];
+	struct shunt_instance info;
+};
+
+/* All descriptors -1. */
+void instance_init(struct shunt *s);
+/* Close what is open. */
+void instance_release(struct shunt *s);
+
+/*
+ * Load the programs with the marks of s->info and pin maps and programs in s->dir, the map
+ * `instance` last: where it stands, all others do. On failure the directory is removed.
+ */
+int instance_load(struct shunt *s);
+
+/*
+ * Open the pins in s->dir. -ENOENT, without a message, if the instance is not there or was
+ * never finished; -EPROTO with a message if another version made it.
+ */
+int instance_open(struct shunt *s);
+
+/* Write s->info back to its map. */
+int instance_save(struct shunt *s);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Policy routing that delivers marked packets to this host: per device and family one rule
+ *   pref PREF iif DEV fwmark STEER/STEER lookup TABLE proto kernel
+ * and per family one route `local default dev lo table TABLE proto kernel`.
+ *
+ * `iif`, or src_valid_mark=1 and tcp_fwmark_accept=1 break it; `proto kernel`, or
+ * systemd-networkd removes it (kernel-facts H2). All by libnl-route.
+ *
+ * Functions give a message on failure. Without IPv6 in this namespace its half is left out.
+ */
+#ifndef SHUNT_POLICY_H
+#define SHUNT_POLICY_H
+
+#include <stdbool.h>
+
+#include "shunt/abi.h"
+
+/*
+ * Refuse (-EEXIST) a table that holds routes of others, and, unless force is set, mark bits that
+ * a rule of others looks at.
+ */
+int policy_check(const struct shunt_instance *inst, bool force);
+
+/* Idempotent: what is there already is left as it is, what is gone already is no error. */
+int policy_add_routes(const struct shunt_instance *inst);
+int policy_del_routes(const struct shunt_instance *inst);
+int policy_add_rules(const struct shunt_instance *inst, const char *device);
+int policy_del_rules(const struct shunt_instance *inst, const char *device);
+
+/*
+ * Are rule and route of this device and family (AF_*) in place? 1 yes, 0 no. *overtaken tells
+ * whether a rule of others stands between `local` and ours.
+ */
+int policy_is_set(const struct shunt_instance *inst, const char *device, int family,
+		  bool *overtaken);
+
+/* Does this namespace have IPv6? */
+bool policy_has_ipv6(void);
+
+#endif
