@@ -83,8 +83,8 @@ int rule_value_name(char *out, const char *what, struct rule_span text, struct r
 	if (text.len == 0 || text.len >= SHUNT_NAME_LEN)
 		return rule_error_at(e, what, text, "a name has 1..%d characters",
 				     SHUNT_NAME_LEN - 1);
-	if (text.at[0] == '-')
-		return rule_error_at(e, what, text, "a name does not begin with '-'");
+	if (text.at[0] == '-' || text.at[0] == '.')
+		return rule_error_at(e, what, text, "a name does not begin with '%c'", text.at[0]);
 	for (size_t i = 0; i < text.len; i++)
 		if (!is_name_char(text.at[i]))
 			return rule_error_at(e, what, text,
