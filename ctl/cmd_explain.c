@@ -1,43 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* shuntctl explain */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
-
-/* "10.0.0.1:80" or "[2001:db8::1]:80". Message and false if it is neither. */
-static bool parse_end(const char *text, struct sockaddr_storage *out)
-{
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
-	struct sockaddr_in *in = (struct sockaddr_in *)out;
-	const char *colon = strrchr(text, ':');
-	char host[INET6_ADDRSTRLEN + 2] = "";
-	size_t len = colon ? (size_t)(colon - text) : 0;
-	uint32_t port;
-
-	memset(out, 0, sizeof(*out));
-	if (!colon || !len || len >= sizeof(host) || !parse_u32(colon + 1, &port) || !port ||
-	    port > 65535)
-		goto bad;
-	memcpy(host, text, len);
-	if (host[0] == '[' && host[len - 1] == ']') {
-		host[len - 1] = '\0';
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = htons((uint16_t)port);
-		if (inet_pton(AF_INET6, host + 1, &in6->sin6_addr) == 1)
-			return true;
-	} else {
-		in->sin_family = AF_INET;
-		in->sin_port = htons((uint16_t)port);
-		if (inet_pton(AF_INET, host, &in->sin_addr) == 1)
-			return true;
-	}
-bad:
-	usage_error("'%s': not ADDRESS:PORT (IPv6: [ADDRESS]:PORT)", text);
-	return false;
-}
+#include "endpoint.h"
 
 /* in IFACE|out tcp|udp SRC:PORT DST:PORT [uid N] [cgroup PATH] */
 static int parse_question(struct shunt_question *q, int argc, char **argv)
@@ -61,7 +29,7 @@ static int parse_question(struct shunt_question *q, int argc, char **argv)
 	if (strcmp(argv[at], "tcp") && strcmp(argv[at], "udp"))
 		return usage_error("'%s': tcp or udp", argv[at]);
 	q->ipproto = argv[at++][0] == 't' ? IPPROTO_TCP : IPPROTO_UDP;
-	if (!parse_end(argv[at++], &q->src) || !parse_end(argv[at++], &q->dst))
+	if (!endpoint_parse(argv[at++], &q->src) || !endpoint_parse(argv[at++], &q->dst))
 		return EXIT_USAGE;
 	if (q->src.ss_family != q->dst.ss_family)
 		return usage_error("source and destination are not of one family");

@@ -1,6 +1,60 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* shuntctl target list|del */
+/* shuntctl target add|list|del */
+#include <string.h>
+
 #include "command.h"
+#include "endpoint.h"
+
+static int add_adopt(const struct globals *g, const char *name, const char *pid, const char *port)
+{
+	uint32_t pid_value, port_value;
+	struct shunt *s;
+	int r;
+
+	if (!parse_u32(pid, &pid_value) || !pid_value || pid_value > INT32_MAX)
+		return usage_error("pid '%s': not a process number", pid);
+	if (!parse_u32(port, &port_value) || !port_value || port_value > 65535)
+		return usage_error("port '%s': not a port from 1 to 65535", port);
+	r = shunt_open(&s, &g->where);
+	if (!r) {
+		r = shunt_target_adopt(s, name, (pid_t)pid_value, NULL, (uint16_t)port_value);
+		shunt_close(s);
+	}
+	return exit_of(r);
+}
+
+static int add_listen(const struct globals *g, const char *name, const char *where)
+{
+	struct sockaddr_storage addr;
+	struct shunt *s;
+	int r;
+
+	if (!endpoint_parse(where, &addr))
+		return EXIT_USAGE;
+	r = shunt_open(&s, &g->where);
+	if (!r) {
+		r = shunt_target_adopt(s, name, 0, &addr, endpoint_port(&addr));
+		shunt_close(s);
+	}
+	return exit_of(r);
+}
+
+static int add_run(const struct globals *g, void *state, int argc, char **argv)
+{
+	(void)state;
+	if (argc == 4 && !strcmp(argv[1], "adopt"))
+		return add_adopt(g, argv[0], argv[2], argv[3]);
+	if (argc == 3 && !strcmp(argv[1], "listen"))
+		return add_listen(g, argv[0], argv[2]);
+	return usage_error("'NAME adopt PID PORT' or 'NAME listen ADDRESS:PORT'");
+}
+
+const struct command cmd_target_add = {
+	.words = "target add",
+	.arguments = "NAME adopt PID PORT | NAME listen ADDRESS:PORT",
+	.summary = "make the listening sockets of a running server a target",
+	.run = add_run,
+};
 
 static const char *kind_name(uint8_t kind)
 {

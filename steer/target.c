@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "adopt.h"
 #include "cleanup.h"
 #include "instance.h"
 #include "name.h"
@@ -139,6 +140,32 @@ int shunt_targets_read(struct shunt *s, struct shunt_target_info *out, size_t ma
 		n++;
 	}
 	return (int)n;
+}
+
+int shunt_target_adopt(struct shunt *s, const char *name, pid_t pid,
+		       const struct sockaddr_storage *addr, uint16_t port)
+{
+	struct adopt_filter filter = { .pid = pid, .port = port, .addr = addr };
+	enum shunt_target_kind kind = pid ? SHUNT_TARGET_ADOPTED : SHUNT_TARGET_LISTEN;
+	_cleanup_close_ int lock = pin_lock(s->dir);
+	struct adopted found = {};
+	struct shunt_target t;
+	int target, r = lock < 0 ? lock : 0;
+
+	target = r ? r : shunt_target_get(s, name);
+	if (target < 0)
+		return target;
+	r = read_target(s, target, &t);
+	if (r)
+		return r;
+	if (t.kind == SHUNT_TARGET_PLAIN && (count_live(s, target, 0) || count_live(s, target, 1)))
+		return shunt_err(-EBUSY, "target '%s' has live sockets of process %u", name, t.pid);
+	r = adopt_sockets(&found, &filter, s->info.own_mark);
+	for (int v6 = 0; v6 < 2 && !r; v6++)
+		r = shunt_target_set_sockets(s, target, v6, found.fds[v6], found.n[v6], kind,
+					     found.pid);
+	adopt_release(&found);
+	return r;
 }
 
 int shunt_target_del(struct shunt *s, const char *name)

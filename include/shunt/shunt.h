@@ -225,6 +225,14 @@ int shunt_target_find(struct shunt *s, const char *name);
  */
 int shunt_target_set_sockets(struct shunt *s, int target, int v6, const int *fds, size_t n,
 			     enum shunt_target_kind kind, pid_t pid);
+/*
+ * Make listening TCP sockets of a running server the target's: copies are taken by
+ * pidfd_getfd(2) and made IP_TRANSPARENT; our ownership bit is added to their mark. pid 0: any
+ * process of this network namespace. addr NULL: any address. -EBUSY if the target has live
+ * sockets of another kind, such as those of a running shuntd.
+ */
+int shunt_target_adopt(struct shunt *s, const char *name, pid_t pid,
+		       const struct sockaddr_storage *addr, uint16_t port);
 /* Remove a target. -EBUSY if a rule uses it. */
 int shunt_target_del(struct shunt *s, const char *name);
 
