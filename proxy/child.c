@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "child.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "listener.h"
+#include "shunt/shunt.h"
+
+/* ---- listeners ---- */
+
+void child_close_listeners(struct worker_config *config)
+{
+	for (uint32_t i = 0; i < config->n_loops; i++) {
+		for (int v6 = 0; v6 < 2; v6++) {
+			if (config->listeners[i][v6] >= 0)
+				close(config->listeners[i][v6]);
+			config->listeners[i][v6] = -1;
+		}
+	}
+}
+
+static bool is_without_ipv6(int r)
+{
+	return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL;
+}
+
+static int open_pair(int fds[2], uint16_t port, uint32_t mark)
+{
+	fds[1] = -1;
+	fds[0] = listener_open(AF_INET, port, mark);
+	if (fds[0] < 0)
+		return shunt_err(fds[0], "cannot listen on 127.0.0.1 port %u: %s", port,
+				 strerror(-fds[0]));
+	fds[1] = listener_open(AF_INET6, port, mark);
+	if (fds[1] >= 0 || is_without_ipv6(fds[1]))
+		return 0;
+	return shunt_err(fds[1], "cannot listen on ::1 port %u: %s", port, strerror(-fds[1]));
+}
+
+int child_open_listeners(struct worker_config *config, uint32_t n_loops, uint16_t port,
+			 uint32_t mark)
+{
+	int r = 0;
+
+	config->n_loops = n_loops;
+	for (uint32_t i = 0; i < n_loops; i++)
+		config->listeners[i][0] = config->listeners[i][1] = -1;
+	for (uint32_t i = 0; i < n_loops && !r; i++)
+		r = open_pair(config->listeners[i], port ? (uint16_t)(port + i) : 0, mark);
+	if (r < 0) {
+		child_close_listeners(config);
+		return r;
+	}
+	if (config->listeners[0][1] < 0)
+		shunt_warn("no IPv6 on this host: IPv6 flows are not served");
+	return 0;
+}
+
+/* ---- the process ---- */
+
+static int compare_ints(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* A worker has its listeners, the channel and 0 to 2, and nothing else of the supervisor. */
+static int close_others(const struct worker_config *config)
+{
+	int keep[2 * SHUNT_TARGET_SLOTS + 1];
+	size_t n = 0;
+	int from = STDERR_FILENO + 1;
+
+	keep[n++] = config->channel;
+	for (uint32_t i = 0; i < config->n_loops; i++)
+		for (int v6 = 0; v6 < 2; v6++)
+			if (config->listeners[i][v6] >= 0)
+				keep[n++] = config->listeners[i][v6];
+	qsort(keep, n, sizeof(keep[0]), compare_ints);
+	for (size_t i = 0; i < n; i++) {
+		unsigned int last = (unsigned int)keep[i] - 1;
+
+		if (keep[i] > from && close_range((unsigned int)from, last, 0) < 0)
+			return -errno;
+		from = keep[i] + 1;
+	}
+	return close_range((unsigned int)from, ~0U, 0) < 0 ? -errno : 0;
+}
+
+static void __attribute__((noreturn)) child_main(struct worker_config *config)
+{
+	int r = close_others(config);
+
+	if (r < 0) {
+		shunt_err(r, "cannot close descriptors: %s", strerror(-r));
+		exit(1);
+	}
+	exit(worker_run(config));
+}
+
+int child_fork(struct child *c)
+{
+	sigset_t all, before;
+	int fds[2];
+	int r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
+		return shunt_err(-errno, "cannot make a socket pair: %s", strerror(errno));
+	c->channel = fds[0];
+	c->config.channel = fds[1];
+	/* Until the child has its own handlers, a signal would run ours there. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	fflush(NULL);
+	c->pid = fork();
+	r = -errno;
+	if (!c->pid)
+		child_main(&c->config);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	close(fds[1]);
+	if (c->pid > 0)
+		return 0;
+	close(fds[0]);
+	return shunt_err(r, "cannot fork: %s", strerror(-r));
+}
+
+void child_order(struct child *c, enum worker_verb verb, uint32_t ms)
+{
+	struct worker_message m = { .verb = verb, .ms = ms };
+
+	if (send(c->channel, &m, sizeof(m), MSG_NOSIGNAL) < 0 && errno != EPIPE &&
+	    errno != ECONNRESET)
+		kill(c->pid, SIGKILL); /* it has not read for a long time */
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "flow.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "loop.h"
+#include "relay.h"
+#include "shunt/shunt.h"
+#include "upstream.h"
+
+enum {
+	KEEPALIVE_AFTER = 60000, /* ms: only flows that get this old pay for the options */
+	KEEPALIVE_IDLE = 180,	 /* seconds; the listeners hand the same to accepted sockets */
+	KEEPALIVE_INTERVAL = 60,
+	KEEPALIVE_COUNT = 5,
+};
+
+/* ---- epoll ---- */
+
+int flow_watch(struct flow *f, enum side side, bool out)
+{
+	struct end *e = &f->end[side];
+	/* The flow is aligned to 16: the lowest bit tells the side. */
+	struct epoll_event event = {
+		.events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET | (out ? EPOLLOUT : 0),
+		.data.u64 = (uintptr_t)f | side,
+	};
+
+	if (epoll_ctl(f->loop->epoll_fd, e->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, e->fd,
+		      &event) < 0)
+		return -errno;
+	e->watched = true;
+	e->watch_out = out;
+	return 0;
+}
+
+/* ---- the beginning ---- */
+
+/*
+ * Where the client meant to go. The only place that knows: a steered socket is bound to the
+ * address in the packet. (Never SO_ORIGINAL_DST, which asks a NAT that is not there.)
+ */
+static int original_destination(int fd, struct address *out)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+		return -errno;
+	address_from_sockaddr(out, &sa);
+	return 0;
+}
+
+/* While the decision is fresh: the kernel's table of flows forgets the oldest. */
+static void ask_rule(struct flow *f)
+{
+	struct sockaddr_storage client, destination;
+	struct shunt_flow decision;
+
+	address_to_sockaddr(&client, &f->client);
+	address_to_sockaddr(&destination, &f->destination);
+	if (shunt_flow_find(f->loop->shunt, (struct sockaddr *)&client,
+			    (struct sockaddr *)&destination, IPPROTO_TCP, &decision) < 0)
+		return;
+	f->rule = decision.rule;
+	f->rule_known = true;
+}
+
+static void flow_connected(struct flow *f)
+{
+	struct loop *l = f->loop;
+	uint64_t idle = 1000ULL * l->shared->settings->idle_timeout;
+
+	f->state = FLOW_RELAYING;
+	f->active = l->now;
+	f->end[CLIENT].readable = true;
+	f->end[CLIENT].writable = true;
+	f->end[SERVER].writable = true;
+	loop_timeout(l, f, l->now + (idle < KEEPALIVE_AFTER ? idle : KEEPALIVE_AFTER));
+	/* Most clients have spoken by now: reading first saves their event. */
+	relay_run(f);
+	if (f->state != FLOW_CLOSED && !f->end[CLIENT].watched && flow_watch(f, CLIENT, false) < 0)
+		flow_close(f, FLOW_END_LIMIT);
+}
+
+static void flow_connect(struct flow *f)
+{
+	struct loop *l = f->loop;
+	int r = upstream_connect(f);
+
+	if (r && r != -EINPROGRESS) {
+		flow_close(f, upstream_reason(r));
+		return;
+	}
+	if (flow_watch(f, SERVER, r != 0) < 0) {
+		flow_close(f, FLOW_END_LIMIT);
+		return;
+	}
+	if (!r) {
+		flow_connected(f);
+		return;
+	}
+	f->state = FLOW_CONNECTING;
+	loop_timeout(l, f, l->now + 1000ULL * l->shared->settings->connect_timeout);
+}
+
+static void warn_refused(struct flow *f, enum flow_reason reason)
+{
+	char client[ADDRESS_STR], destination[ADDRESS_STR];
+
+	flowlog_warn(&f->loop->log, "refused %s to %s: %s", address_str(client, &f->client),
+		     address_str(destination, &f->destination),
+		     reason == FLOW_END_SELF ? "it would connect the proxy to itself"
+					     : "not a unicast address of a network");
+}
+
+void flow_start(struct loop *l, int fd, const struct sockaddr_storage *peer)
+{
+	struct flow *f = slab_get(&l->flows);
+	enum flow_reason reason;
+
+	if (!f) {
+		/* Counted as any other flow, so that accepted = active + ended holds. */
+		count_add(&l->counters.ended[FLOW_END_LIMIT], 1);
+		atomic_fetch_sub(&l->shared->connections, 1);
+		close(fd);
+		return;
+	}
+	f->loop = l;
+	f->started = l->now;
+	f->active = l->now;
+	f->end[CLIENT].fd = fd;
+	f->end[SERVER].fd = -1;
+	f->end[CLIENT].nodelay = true;
+	f->end[CLIENT].keepalive = true;
+	address_from_sockaddr(&f->client, peer);
+	if (original_destination(fd, &f->destination) < 0) {
+		flow_close(f, FLOW_END_ERROR);
+		return;
+	}
+	if (l->shunt)
+		ask_rule(f);
+	reason = guard_check(&l->shared->guard, &l->cache, l->now, &f->client, &f->destination,
+			     &f->hops);
+	if (reason != FLOW_END_FIN) {
+		warn_refused(f, reason);
+		flow_close(f, reason);
+		return;
+	}
+	flow_connect(f);
+}
+
+/* ---- events ---- */
+
+void flow_event(struct flow *f, enum side side, uint32_t events)
+{
+	if (f->state == FLOW_CLOSED)
+		return;
+	relay_note(f, side, events);
+	switch ((enum flow_state)f->state) {
+	case FLOW_CONNECTING:
+		/* On failure too: the read finds the error, and what came before a reset. */
+		if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+			flow_connected(f);
+		break;
+	case FLOW_RELAYING:
+		relay_run(f);
+		break;
+	case FLOW_RESETTING:
+		if (f->end[CLIENT].broken && f->end[SERVER].broken)
+			flow_close(f, f->reason);
+		break;
+	case FLOW_CLOSED:
+		break;
+	}
+}
+
+void flow_resume(struct flow *f)
+{
+	if (f->state == FLOW_RELAYING)
+		relay_run(f);
+}
+
+void flow_linger(struct flow *f)
+{
+	struct end *c = &f->end[CLIENT];
+	struct end *s = &f->end[SERVER];
+	struct loop *l = f->loop;
+
+	flow_blame(f, c->broken ? FLOW_END_CLIENT_RESET : FLOW_END_SERVER_RESET);
+	/* A reset throws away what the kernel has not sent: wait until the peer has it. */
+	if (!relay_unacked(c->broken ? s : c)) {
+		flow_close(f, f->reason);
+		return;
+	}
+	if (f->state != FLOW_RESETTING) {
+		f->state = FLOW_RESETTING;
+		loop_timeout(l, f, l->now + 1000ULL * l->shared->settings->half_closed_timeout);
+	}
+	loop_linger(l, f);
+}
+
+/* ---- time ---- */
+
+static void set_keepalive(struct end *e)
+{
+	static const struct {
+		int level, option, value;
+	} options[] = {
+		{ IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL },
+		{ IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT },
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+	};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		setsockopt(e->fd, options[i].level, options[i].option, &options[i].value,
+			   sizeof(int));
+	e->keepalive = true;
+}
+
+static uint64_t silence_allowed(const struct flow *f)
+{
+	const struct settings *s = f->loop->shared->settings;
+	bool half = f->end[CLIENT].eof || f->end[SERVER].eof;
+
+	return 1000ULL * (half && s->half_closed_timeout < s->idle_timeout
+				  ? s->half_closed_timeout
+				  : s->idle_timeout);
+}
+
+/* Bytes that a slow receiver takes from the kernel's buffer are no event here. */
+static void look_for_progress(struct flow *f)
+{
+	uint32_t unacked = relay_unacked(&f->end[CLIENT]) + relay_unacked(&f->end[SERVER]);
+
+	if (unacked != f->unacked)
+		f->active = f->loop->now;
+	f->unacked = unacked;
+}
+
+static void relaying_due(struct flow *f)
+{
+	struct loop *l = f->loop;
+	uint64_t due;
+
+	look_for_progress(f);
+	due = f->active + silence_allowed(f);
+	if (due <= l->now) {
+		flow_close(f, FLOW_END_IDLE);
+		return;
+	}
+	if (!f->end[SERVER].keepalive) {
+		if (l->now - f->started >= KEEPALIVE_AFTER)
+			set_keepalive(&f->end[SERVER]);
+		else if (due > f->started + KEEPALIVE_AFTER)
+			due = f->started + KEEPALIVE_AFTER;
+	}
+	loop_timeout(l, f, due);
+}
+
+void flow_due(struct flow *f)
+{
+	switch ((enum flow_state)f->state) {
+	case FLOW_CONNECTING:
+		flow_close(f, FLOW_END_TIMEOUT);
+		break;
+	case FLOW_RELAYING:
+		relaying_due(f);
+		break;
+	case FLOW_RESETTING:
+		flow_close(f, f->reason);
+		break;
+	case FLOW_CLOSED:
+		break;
+	}
+}
+
+void flow_half_closed(struct flow *f)
+{
+	loop_timeout(f->loop, f, f->loop->now + silence_allowed(f));
+}
+
+/* ---- the end ---- */
+
+void flow_blame(struct flow *f, enum flow_reason reason)
+{
+	if (f->reason_set)
+		return;
+	f->reason = reason;
+	f->reason_set = true;
+}
+
+static void close_end(struct end *e, bool reset)
+{
+	static const struct linger now = { .l_onoff = 1 };
+
+	if (e->fd < 0)
+		return;
+	if (reset && !e->broken)
+		setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	/* The epoll set forgets a descriptor that is closed. */
+	close(e->fd);
+}
+
+void flow_close(struct flow *f, enum flow_reason reason)
+{
+	struct loop *l = f->loop;
+
+	if (f->state == FLOW_CLOSED)
+		return;
+	f->reason = reason;
+	loop_dequeue(l, f);
+	f->state = FLOW_CLOSED;
+	relay_release(f);
+	wheel_remove(&l->wheel, &f->timer);
+	close_end(&f->end[SERVER], reason != FLOW_END_FIN);
+	close_end(&f->end[CLIENT], reason != FLOW_END_FIN);
+	if (f->guarded)
+		guard_forget(&l->shared->guard, &f->source, &f->destination);
+	count_add(&l->counters.ended[reason], 1);
+	atomic_fetch_sub(&l->shared->connections, 1);
+	flowlog_flow(&l->log, f);
+	TAILQ_INSERT_TAIL(&l->dead, f, link);
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "loop.h"
+
+enum { BACKLOG = 4096, BATCH_MAX = 32, FILLED_TO_GROW = 8, PAUSE_US = 100000 };
+
+/* ---- opening, in the supervisor ---- */
+
+static int set_options(int fd, int family, uint32_t mark)
+{
+	const struct {
+		int level, option, value;
+	} options[] = {
+		{ SOL_SOCKET, SO_MARK, (int)mark },
+		{ family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
+		  family == AF_INET ? IP_TRANSPARENT : IPV6_TRANSPARENT, 1 },
+		/* Accepted sockets inherit these, which saves five calls for each. */
+		{ IPPROTO_TCP, TCP_NODELAY, 1 },
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, 180 },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, 60 },
+		{ IPPROTO_TCP, TCP_KEEPCNT, 5 },
+	};
+	int one = 1;
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (setsockopt(fd, options[i].level, options[i].option, &options[i].value,
+			       sizeof(int)) < 0)
+			return -errno;
+	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
+		return -errno;
+	return 0;
+}
+
+/*
+ * Bound to the loopback address: a packet from outside that was not steered cannot reach it.
+ * No SO_REUSEPORT: bpf_sk_assign() refuses such sockets on older kernels.
+ */
+static int bind_loopback(int fd, int family, uint16_t port)
+{
+	struct sockaddr_in v4 = {
+		.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	struct sockaddr_in6 v6 = {
+		.sin6_family = AF_INET6,
+		.sin6_port = htons(port),
+		.sin6_addr = IN6ADDR_LOOPBACK_INIT,
+	};
+	const struct sockaddr *sa = family == AF_INET ? (void *)&v4 : (void *)&v6;
+
+	if (bind(fd, sa, family == AF_INET ? sizeof(v4) : sizeof(v6)) < 0)
+		return -errno;
+	return listen(fd, BACKLOG) < 0 ? -errno : 0;
+}
+
+int listener_open(int family, uint16_t port, uint32_t mark)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = set_options(fd, family, mark);
+	if (!r)
+		r = bind_loopback(fd, family, port);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+/* ---- accepting, in a loop ---- */
+
+static void listener_pause(struct listener *ln)
+{
+	static const struct timeval pause = { .tv_usec = PAUSE_US };
+
+	ln->paused = true;
+	event_del(ln->event);
+	event_add(ln->resume, &pause);
+}
+
+static void listener_resume(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *ln = arg;
+
+	(void)fd;
+	(void)what;
+	ln->paused = false;
+	if (ln->event)
+		event_add(ln->event, NULL);
+}
+
+/* The limit is exact between threads: a place is taken before the connection is. */
+static bool take_place(struct shared *shared)
+{
+	if (atomic_fetch_add(&shared->connections, 1) < shared->max_connections)
+		return true;
+	atomic_fetch_sub(&shared->connections, 1);
+	return false;
+}
+
+static void accept_failed(struct listener *ln, int error)
+{
+	struct loop *l = ln->loop;
+
+	switch (error) {
+	case EAGAIN:
+	case EINTR:
+		return;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		count_add(&l->counters.v[COUNT_PAUSES], 1);
+		flowlog_warn(&l->log, "cannot accept: %s; trying again every 0.1 s",
+			     strerror(error));
+		listener_pause(ln);
+		return;
+	default: /* that one connection is gone: ECONNABORTED, EPERM, network errors */
+		count_add(&l->counters.v[COUNT_ACCEPT_ERRORS], 1);
+	}
+}
+
+enum accepted { ACCEPTED_ONE, ACCEPTED_NONE, ACCEPTED_STOP };
+
+static enum accepted accept_one(struct listener *ln)
+{
+	struct loop *l = ln->loop;
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	int fd;
+
+	if (!take_place(l->shared)) {
+		count_add(&l->counters.v[COUNT_LIMIT_PAUSES], 1);
+		flowlog_warn(&l->log, "%u connections are open, which is the limit; new ones wait",
+			     l->shared->max_connections);
+		listener_pause(ln);
+		return ACCEPTED_STOP;
+	}
+	fd = accept4(ln->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0) {
+		int error = errno;
+
+		atomic_fetch_sub(&l->shared->connections, 1);
+		accept_failed(ln, error);
+		return error == EAGAIN || ln->paused ? ACCEPTED_STOP : ACCEPTED_NONE;
+	}
+	count_add(&l->counters.v[COUNT_ACCEPTED], 1);
+	flow_start(l, fd, &peer);
+	return ACCEPTED_ONE;
+}
+
+/*
+ * The batch follows the load: it grows when it has been filled several times in a row, and
+ * shrinks to what was there when it ran dry. A lone connection thus costs one accept4() and
+ * hardly ever a second one that says EAGAIN.
+ */
+static void adapt_batch(struct listener *ln, uint32_t n)
+{
+	if (n < ln->batch) {
+		ln->batch = n ? n : 1;
+		ln->filled = 0;
+	} else if (++ln->filled == FILLED_TO_GROW) {
+		ln->batch = n < BATCH_MAX ? n + 1 : BATCH_MAX;
+		ln->filled = 0;
+	}
+}
+
+static void listener_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *ln = arg;
+	uint32_t n = 0;
+
+	(void)fd;
+	(void)what;
+	while (n < ln->batch) {
+		if (accept_one(ln) == ACCEPTED_STOP)
+			break;
+		n++;
+	}
+	adapt_batch(ln, n);
+	loop_reap(ln->loop);
+}
+
+int listener_attach(struct listener *ln, struct loop *l, int fd)
+{
+	*ln = (struct listener){ .loop = l, .fd = fd, .batch = 1 };
+	if (fd < 0)
+		return 0;
+	ln->event = event_new(l->base, fd, EV_READ | EV_PERSIST, listener_ready, ln);
+	ln->resume = event_new(l->base, -1, 0, listener_resume, ln);
+	if (!ln->event || !ln->resume || event_add(ln->event, NULL) < 0) {
+		listener_close(ln);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void listener_drain(struct listener *ln)
+{
+	if (!ln->event)
+		return;
+	while (!ln->paused && accept_one(ln) != ACCEPTED_STOP)
+		;
+	listener_close(ln);
+}
+
+void listener_close(struct listener *ln)
+{
+	if (ln->event)
+		event_free(ln->event);
+	if (ln->resume)
+		event_free(ln->resume);
+	if (ln->fd >= 0)
+		close(ln->fd);
+	ln->event = NULL;
+	ln->resume = NULL;
+	ln->fd = -1;
+}

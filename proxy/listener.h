@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Listening sockets: the supervisor opens and registers them, a loop accepts on them.
+ * Accepting is bounded per turn and pauses where descriptors or memory are short.
+ */
+#ifndef SHUNT_PROXY_LISTENER_H
+#define SHUNT_PROXY_LISTENER_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop;
+
+/*
+ * A listening TCP socket on the loopback address of family, IP_TRANSPARENT, with mark. port 0:
+ * any. Returns the descriptor or -errno; nothing is printed.
+ */
+int listener_open(int family, uint16_t port, uint32_t mark);
+
+struct listener {
+	struct loop *loop;
+	struct event *event;  /* NULL: none of this family, or closed */
+	struct event *resume; /* timer */
+	int fd;
+	uint32_t batch;	      /* how many to accept in one turn */
+	uint32_t filled;      /* turns in a row that found as many */
+	bool paused;
+};
+
+/* Takes over fd; -1: none of this family. */
+int listener_attach(struct listener *ln, struct loop *l, int fd);
+/* Accept what is waiting, then close. */
+void listener_drain(struct listener *ln);
+void listener_close(struct listener *ln);
+
+#endif

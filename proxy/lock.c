@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shunt/shunt.h"
+
+#define LOCK_DIR "/run/shunt"
+
+static int open_locked(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+/* The one before us removes its file while it still holds it: ours may be that very file. */
+static bool is_in_place(int fd, const char *path)
+{
+	struct stat ours, there;
+
+	return !fstat(fd, &ours) && !stat(path, &there) && ours.st_ino == there.st_ino &&
+	       ours.st_dev == there.st_dev;
+}
+
+static void write_pid(int fd)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+	/* For people only; the lock is what counts. */
+	if (ftruncate(fd, 0) < 0 || write(fd, text, (size_t)len) < 0)
+		shunt_warn("cannot write the lock file: %s", strerror(errno));
+}
+
+int lock_take(struct lock *lock, const char *instance, const char *target)
+{
+	struct stat netns;
+	int fd;
+
+	lock->fd = -1;
+	if (stat("/proc/self/ns/net", &netns) < 0)
+		return shunt_err(-errno, "cannot read '/proc/self/ns/net': %s", strerror(errno));
+	if (mkdir(LOCK_DIR, 0755) < 0 && errno != EEXIST)
+		return shunt_err(-errno, "cannot make '" LOCK_DIR "': %s", strerror(errno));
+	snprintf(lock->path, sizeof(lock->path), LOCK_DIR "/%llu-%s-%s.lock",
+		 (unsigned long long)netns.st_ino, instance, target);
+	for (;;) {
+		fd = open_locked(lock->path);
+		if (fd == -EBUSY)
+			return shunt_err(fd,
+					 "another shuntd serves target '%s' of instance '%s' here: "
+					 "'%s' is locked", target, instance, lock->path);
+		if (fd < 0)
+			return shunt_err(fd, "cannot lock '%s': %s", lock->path, strerror(-fd));
+		if (is_in_place(fd, lock->path))
+			break;
+		close(fd);
+	}
+	write_pid(fd);
+	lock->fd = fd;
+	return 0;
+}
+
+void lock_release(struct lock *lock)
+{
+	if (lock->fd < 0)
+		return;
+	unlink(lock->path);
+	close(lock->fd);
+	lock->fd = -1;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One thread of the worker: a libevent loop with listeners, a tick and commands, and beside
+ * it one epoll set with the sockets of its flows, which is a single event of the loop.
+ *
+ * Why not an event per socket: struct event, its entry in libevent's table by descriptor (one
+ * table per loop, over the descriptors of the whole process) and the epoll_ctl() that
+ * event_del() needs before close() would be most of the memory of an idle flow, grow with the
+ * number of threads, and cost two system calls per connection. libevent also hides
+ * EPOLLRDHUP next to EPOLLERR, which the relay uses to tell the end of the data.
+ *
+ * A flow belongs to one loop for life; nothing here is locked.
+ */
+#ifndef SHUNT_PROXY_LOOP_H
+#define SHUNT_PROXY_LOOP_H
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/epoll.h>
+#include <sys/queue.h>
+
+#include "counters.h"
+#include "flow.h"
+#include "flowlog.h"
+#include "listener.h"
+#include "pipe_pool.h"
+#include "shared.h"
+#include "slab.h"
+#include "wheel.h"
+
+struct shunt;
+
+/* What the main thread asks for; later ones are stronger. */
+enum loop_command {
+	LOOP_RUN,
+	LOOP_DRAIN, /* accept no more, end with the last flow */
+	LOOP_STOP,  /* reset all flows and end */
+};
+
+enum { LOOP_EVENTS = 256 };
+
+struct loop {
+	struct shared *shared;
+	struct shunt *shunt; /* to ask for rules in the flow log; NULL without it */
+	struct event_base *base;
+	struct event *turn;  /* the epoll set has events, or work was left over */
+	struct event *tick;  /* of the wheel, while it is not empty */
+	struct event *linger; /* while a flow waits for its last bytes to be acknowledged */
+	struct event *command_event;
+	int epoll_fd;
+	int command_fd;	     /* eventfd, written by the main thread */
+	_Atomic int command; /* enum loop_command */
+	bool draining;
+	bool tick_on;
+	uint64_t now;	     /* ms, CLOCK_MONOTONIC, of this turn */
+	uint32_t linger_ms;
+
+	struct listener listeners[2]; /* IPv4, IPv6 */
+	struct slab flows;
+	struct wheel wheel;
+	struct pipe_pool pipes;
+	struct guard_cache cache;
+	struct flow_queue ready;     /* have more to do than one turn allows */
+	struct flow_queue lingering;
+	struct flow_queue dead;	     /* closed in this turn; events may still name them */
+	size_t held_bytes;	     /* in buffers of flows whose receiver is slow */
+	struct flowlog log;
+	struct counters counters;
+
+	pthread_t thread;
+	int done_fd; /* eventfd: the thread has ended */
+	char buffer[65536]; /* what is being copied; empty between calls */
+	struct epoll_event events[LOOP_EVENTS];
+};
+
+/*
+ * fds: the listeners, -1 none; they belong to the loop from now on, also on failure. Nothing
+ * runs before loop_start(). *out is freed by loop_free(), after loop_join().
+ */
+int loop_new(struct loop **out, struct shared *shared, const int fds[2], int done_fd);
+int loop_start(struct loop *l);
+/* From any thread. */
+void loop_command(struct loop *l, enum loop_command command);
+void loop_join(struct loop *l);
+void loop_free(struct loop *l);
+
+/* For flow.c and relay.c, in the thread of the loop: */
+void loop_later(struct loop *l, struct flow *f);   /* f has more to do */
+void loop_linger(struct loop *l, struct flow *f);  /* ask f again soon: flow_linger() */
+void loop_dequeue(struct loop *l, struct flow *f); /* neither */
+void loop_timeout(struct loop *l, struct flow *f, uint64_t due);
+void loop_reap(struct loop *l);			   /* free what was closed */
+
+#endif

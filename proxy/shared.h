@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What all threads of a worker process share. Fixed before they start, but for the atomics. */
+#ifndef SHUNT_PROXY_SHARED_H
+#define SHUNT_PROXY_SHARED_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "guard.h"
+#include "pipe_pool.h"
+#include "settings.h"
+
+struct shared {
+	const struct settings *settings;
+	uint32_t mark;		/* own_mark of the instance, on every socket */
+	struct guard guard;
+	struct pipe_limit pipes;
+	_Atomic uint32_t connections;
+	uint32_t max_connections;
+	_Atomic uint64_t quiet_until; /* ms: when a thread may print a message again */
+	_Atomic uint32_t suppressed;  /* messages left out since the last */
+	int log_fds[3];		/* flowlog.h: lines for descriptors 1 and 2 go in here */
+};
+
+#endif

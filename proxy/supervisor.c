@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "child.h"
+#include "lock.h"
+#include "notify.h"
+#include "shunt/shunt.h"
+
+enum { POLL_MS = 500, KILL_AFTER_S = 3, N_SIGNALS = 4 };
+
+struct supervisor {
+	const struct settings *settings;
+	struct lock lock;
+	struct event_base *base;
+	struct event *signals[N_SIGNALS];
+	struct event *poll;
+	struct event *kill; /* workers that do not end */
+	struct shunt *shunt; /* NULL while the instance is not up */
+	uint32_t mark;	     /* own_mark when last seen, 0 never */
+	struct child *children; /* all that live */
+	struct child *current;	/* the one that accepts; NULL none */
+	bool said_waiting;
+	bool was_ready;
+	bool stopping;
+	int result;
+};
+
+/* ---- the target ---- */
+
+static int set_family(struct supervisor *s, int target, const struct child *c, int v6)
+{
+	int fds[SHUNT_TARGET_SLOTS];
+
+	for (uint32_t i = 0; i < c->config.n_loops; i++)
+		fds[i] = c->config.listeners[i][v6];
+	return shunt_target_set_sockets(s->shunt, target, v6, fds, c->config.n_loops,
+					SHUNT_TARGET_PLAIN, getpid());
+}
+
+static void say_ready(struct supervisor *s)
+{
+	const struct settings *set = s->settings;
+
+	shunt_info("ready: target '%s' of instance '%s', %u workers", set->target, set->instance,
+		   s->current->config.n_loops);
+	s->was_ready = true;
+	if (notify_send("READY=1") < 0)
+		shunt_warn("cannot notify the service manager: %s", strerror(errno));
+}
+
+/* Our copies are closed then: when the worker dies, so do its listeners, at once. */
+static void register_child(struct supervisor *s, struct child *c)
+{
+	int target = shunt_target_get(s->shunt, s->settings->target);
+
+	if (target < 0 || set_family(s, target, c, 0) < 0 || set_family(s, target, c, 1) < 0)
+		return; /* said by libshunt; the poll tries again */
+	c->registered = true;
+	child_close_listeners(&c->config);
+	say_ready(s);
+}
+
+static void unregister(struct supervisor *s)
+{
+	int target;
+
+	if (!s->current || !s->current->registered || !s->shunt || !shunt_is_current(s->shunt))
+		return;
+	target = shunt_target_find(s->shunt, s->settings->target);
+	if (target < 0)
+		return;
+	for (int v6 = 0; v6 < 2; v6++)
+		shunt_target_set_sockets(s->shunt, target, v6, NULL, 0, SHUNT_TARGET_PLAIN, 0);
+}
+
+/* ---- workers ---- */
+
+static void fail(struct supervisor *s, int r)
+{
+	s->result = r;
+	event_base_loopbreak(s->base);
+}
+
+static void child_spoke(evutil_socket_t fd, short what, void *arg)
+{
+	struct supervisor *s = arg;
+	struct worker_message m;
+	ssize_t n = recv(fd, &m, sizeof(m), 0);
+	struct child *c;
+
+	(void)what;
+	for (c = s->children; c && c->channel != fd; c = c->next)
+		;
+	if (!c)
+		return;
+	if (n <= 0 && errno != EAGAIN)
+		event_del(c->event); /* it is about to end; SIGCHLD tells */
+	if (n != sizeof(m) || m.verb != WORKER_READY)
+		return;
+	c->ready = true;
+	if (c == s->current && s->shunt)
+		register_child(s, c);
+}
+
+static uint32_t count_cpus(void)
+{
+	cpu_set_t set;
+	int n = sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : CPU_COUNT(&set);
+
+	return n > SHUNT_TARGET_SLOTS ? SHUNT_TARGET_SLOTS : (uint32_t)n;
+}
+
+static int start_child(struct supervisor *s)
+{
+	const struct settings *set = s->settings;
+	struct child *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return shunt_err(-ENOMEM, "cannot start a worker: out of memory");
+	c->config.settings = set;
+	c->config.mark = s->mark;
+	r = child_open_listeners(&c->config, set->workers ? set->workers : count_cpus(),
+				 (uint16_t)set->port, s->mark);
+	if (r < 0)
+		goto out_free;
+	r = child_fork(c);
+	if (r < 0)
+		goto out_close;
+	c->event = event_new(s->base, c->channel, EV_READ | EV_PERSIST, child_spoke, s);
+	if (!c->event || event_add(c->event, NULL) < 0)
+		child_order(c, WORKER_STOP, 0); /* it can never be heard */
+	c->next = s->children;
+	s->children = c;
+	s->current = c;
+	return 0;
+out_close:
+	child_close_listeners(&c->config);
+out_free:
+	free(c);
+	return r;
+}
+
+/* Its flows go on until they end; nothing new comes to it. */
+static void retire_current(struct supervisor *s)
+{
+	if (!s->current)
+		return;
+	child_close_listeners(&s->current->config);
+	child_order(s->current, WORKER_DRAIN, 0);
+	s->current = NULL;
+}
+
+static void forget_child(struct supervisor *s, struct child *c)
+{
+	struct child **at = &s->children;
+
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	if (s->current == c)
+		s->current = NULL;
+	if (c->event)
+		event_free(c->event);
+	close(c->channel);
+	child_close_listeners(&c->config);
+	free(c);
+}
+
+static void child_ended(struct supervisor *s, struct child *c, int status)
+{
+	bool current = s->current == c;
+	int pid = (int)c->pid;
+
+	forget_child(s, c);
+	if (WIFSIGNALED(status))
+		shunt_warn("worker %d was ended by signal %d", pid, WTERMSIG(status));
+	else if (WEXITSTATUS(status))
+		shunt_warn("worker %d failed", pid);
+	if (s->stopping) {
+		if (!s->children)
+			event_base_loopbreak(s->base);
+	} else if (current && !s->was_ready) {
+		fail(s, -ECHILD); /* it would fail the next time too */
+	}
+}
+
+/* ---- events ---- */
+
+static void quiet(void *arg, enum shunt_level level, const char *text)
+{
+	(void)arg;
+	(void)level;
+	(void)text;
+}
+
+/* True once the instance is there. */
+static bool find_instance(struct supervisor *s)
+{
+	struct shunt_where where = { .instance = s->settings->instance };
+	uint32_t mark;
+	int r;
+
+	shunt_set_sink(quiet, NULL); /* that it is not up is no news */
+	r = shunt_open(&s->shunt, &where);
+	shunt_set_sink(NULL, NULL);
+	if (r < 0) {
+		if (!s->said_waiting)
+			shunt_info("waiting for instance '%s': make it with 'shuntctl up'",
+				   where.instance);
+		s->said_waiting = true;
+		return false;
+	}
+	s->said_waiting = false;
+	mark = shunt_instance_info(s->shunt)->own_mark;
+	if (s->mark && s->mark != mark)
+		shunt_warn("instance '%s' has another mark now: 0x%x, not 0x%x", where.instance,
+			   mark, s->mark);
+	s->mark = mark;
+	return true;
+}
+
+static void poll_ran(evutil_socket_t fd, short what, void *arg)
+{
+	struct supervisor *s = arg;
+	int r;
+
+	(void)fd;
+	(void)what;
+	if (s->stopping)
+		return;
+	if (s->shunt && !shunt_is_current(s->shunt)) {
+		shunt_info("instance '%s' was taken down", s->settings->instance);
+		shunt_close(s->shunt);
+		s->shunt = NULL;
+		/* Its listeners are in no map any more, and ours cannot be put into another. */
+		retire_current(s);
+		return; /* a fixed port is free again by the next time */
+	}
+	if (!s->shunt && !find_instance(s))
+		return;
+	if (!s->current) {
+		r = start_child(s);
+		if (r < 0 && !s->was_ready)
+			fail(s, r);
+	} else if (s->current->ready && !s->current->registered) {
+		register_child(s, s->current);
+	}
+}
+
+static void order_all(struct supervisor *s, enum worker_verb verb, uint32_t ms)
+{
+	for (struct child *c = s->children; c; c = c->next)
+		child_order(c, verb, ms);
+}
+
+static void kill_ran(evutil_socket_t fd, short what, void *arg)
+{
+	struct supervisor *s = arg;
+
+	(void)fd;
+	(void)what;
+	for (struct child *c = s->children; c; c = c->next)
+		kill(c->pid, SIGKILL);
+}
+
+static void stop(struct supervisor *s)
+{
+	uint32_t seconds = s->stopping ? 0 : s->settings->drain_timeout;
+	struct timeval patience = { .tv_sec = (time_t)seconds + KILL_AFTER_S };
+
+	if (!s->stopping) {
+		s->stopping = true;
+		notify_send("STOPPING=1");
+		/* First, so that the fail mode of the rules holds from now on. */
+		unregister(s);
+	}
+	if (!s->children)
+		event_base_loopbreak(s->base);
+	order_all(s, seconds ? WORKER_DRAIN : WORKER_STOP, seconds * 1000);
+	event_add(s->kill, &patience);
+}
+
+static void signal_came(evutil_socket_t sig, short what, void *arg)
+{
+	struct supervisor *s = arg;
+	struct child *c, *next;
+	int status;
+
+	(void)what;
+	switch (sig) {
+	case SIGTERM:
+	case SIGINT:
+		stop(s);
+		break;
+	case SIGCHLD:
+		for (c = s->children; c; c = next) {
+			next = c->next;
+			if (waitpid(c->pid, &status, WNOHANG) == c->pid)
+				child_ended(s, c, status);
+		}
+		break;
+	case SIGUSR1:
+		for (c = s->children; c; c = c->next)
+			if (c->ready)
+				kill(c->pid, SIGUSR1);
+		break;
+	}
+}
+
+/* ---- life ---- */
+
+static int make_events(struct supervisor *s)
+{
+	static const int numbers[N_SIGNALS] = { SIGTERM, SIGINT, SIGCHLD, SIGUSR1 };
+	struct timeval interval = { .tv_usec = POLL_MS * 1000 };
+
+	s->base = event_base_new();
+	if (!s->base)
+		return -ENOMEM;
+	for (int i = 0; i < N_SIGNALS; i++) {
+		s->signals[i] = evsignal_new(s->base, numbers[i], signal_came, s);
+		if (!s->signals[i] || event_add(s->signals[i], NULL) < 0)
+			return -ENOMEM;
+	}
+	s->poll = event_new(s->base, -1, EV_PERSIST, poll_ran, s);
+	s->kill = event_new(s->base, -1, 0, kill_ran, s);
+	if (!s->poll || !s->kill || event_add(s->poll, &interval) < 0)
+		return -ENOMEM;
+	event_active(s->poll, EV_TIMEOUT, 0); /* and once at once */
+	return 0;
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		shunt_warn("cannot raise the descriptor limit: %s", strerror(errno));
+}
+
+static void release(struct supervisor *s)
+{
+	/* Only after a failure are there any: they end with their channel. */
+	while (s->children)
+		forget_child(s, s->children);
+	for (int i = 0; i < N_SIGNALS; i++)
+		if (s->signals[i])
+			event_free(s->signals[i]);
+	if (s->poll)
+		event_free(s->poll);
+	if (s->kill)
+		event_free(s->kill);
+	if (s->base)
+		event_base_free(s->base);
+	if (s->shunt)
+		shunt_close(s->shunt);
+	lock_release(&s->lock);
+}
+
+int supervisor_run(const struct settings *settings)
+{
+	struct supervisor s = { .settings = settings };
+	int r = lock_take(&s.lock, settings->instance, settings->target);
+
+	if (r < 0)
+		return r;
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	raise_descriptor_limit();
+	r = make_events(&s);
+	if (r < 0)
+		shunt_err(r, "cannot start: %s", strerror(-r));
+	else
+		event_base_dispatch(s.base);
+	if (!r)
+		r = s.result;
+	release(&s);
+	return r;
+}

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "loop.h"
+#include "privileges.h"
+#include "shunt/shunt.h"
+
+enum {
+	RESERVED_FDS = 16,	/* beyond those open at the start: for probes and libraries */
+	PIPES_PER_LOOP = 32,
+};
+
+struct worker {
+	struct worker_config *config;
+	struct shared shared;
+	struct loop *loops[SHUNT_TARGET_SLOTS];
+	uint32_t n_loops;
+	uint32_t n_running;
+	struct event_base *base;
+	struct event *events[4]; /* channel, signals, done, deadline */
+	int done_fd;
+	int signal_fd;
+	struct flowlog_writer writers[2]; /* standard output, standard error */
+};
+
+enum { EVENT_CHANNEL, EVENT_SIGNAL, EVENT_DONE, EVENT_DEADLINE };
+
+/* ---- limits ---- */
+
+/*
+ * Two descriptors for each flow, two for each pipe, and what is open now. Nothing is
+ * allocated by these numbers: the limit may be a thousand million.
+ */
+static int set_limits(struct worker *w)
+{
+	const struct settings *s = w->config->settings;
+	uint64_t pipes = (uint64_t)PIPES_PER_LOOP * w->n_loops;
+	uint64_t open, flows;
+	struct rlimit limit;
+	int lowest = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+
+	if (lowest < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return shunt_err(-errno, "cannot count descriptors: %s", strerror(errno));
+	close(lowest);
+	open = (uint64_t)lowest + RESERVED_FDS;
+	/* A small limit is for flows first: they can do without pipes. */
+	if (pipes > limit.rlim_cur / 16)
+		pipes = limit.rlim_cur / 16;
+	if (limit.rlim_cur < open + 2 * pipes + 2)
+		return shunt_err(-EMFILE, "%llu descriptors are too few: at least %llu are needed",
+				 (unsigned long long)limit.rlim_cur,
+				 (unsigned long long)(open + 2 * pipes + 2));
+	flows = (limit.rlim_cur - open - 2 * pipes) / 2;
+	if (s->max_connections > flows)
+		return shunt_err(-EMFILE,
+				 "max-connections %u needs %llu descriptors, the limit is %llu: "
+				 "raise LimitNOFILE or 'ulimit -n'",
+				 s->max_connections,
+				 (unsigned long long)(2ULL * s->max_connections + open + 2 * pipes),
+				 (unsigned long long)limit.rlim_cur);
+	if (s->max_connections)
+		flows = s->max_connections;
+	w->shared.max_connections = flows < INT32_MAX ? (uint32_t)flows : INT32_MAX;
+	w->shared.pipes.max = (uint32_t)pipes;
+	return 0;
+}
+
+/* ---- orders ---- */
+
+static void command_all(struct worker *w, enum loop_command command)
+{
+	for (uint32_t i = 0; i < w->n_loops; i++)
+		loop_command(w->loops[i], command);
+}
+
+static void deadline_came(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	command_all(arg, LOOP_STOP);
+}
+
+static void drain(struct worker *w, uint32_t ms)
+{
+	struct timeval deadline = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
+
+	command_all(w, LOOP_DRAIN);
+	if (ms)
+		event_add(w->events[EVENT_DEADLINE], &deadline);
+}
+
+static void message_came(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	struct worker_message m;
+	ssize_t n = recv(fd, &m, sizeof(m), 0);
+
+	(void)what;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n == sizeof(m) && m.verb == WORKER_DRAIN) {
+		drain(w, m.ms);
+	} else {
+		/* An order to stop, or the supervisor is gone: its flows must not look complete. */
+		event_del(w->events[EVENT_CHANNEL]);
+		command_all(w, LOOP_STOP);
+	}
+}
+
+static void print_counters(struct worker *w)
+{
+	const struct counters *all[SHUNT_TARGET_SLOTS];
+	char line[2048];
+	size_t len;
+
+	for (uint32_t i = 0; i < w->n_loops; i++)
+		all[i] = &w->loops[i]->counters;
+	len = (size_t)snprintf(line, sizeof(line), "counters worker=%d ", (int)getpid());
+	len += counters_format(line + len, sizeof(line) - len - 1, all, w->n_loops);
+	line[len++] = '\n';
+	/* At most PIPE_BUF: whole or, if nobody reads, not at all. */
+	if (write(w->shared.log_fds[STDERR_FILENO], line, len) < 0)
+		return;
+}
+
+static void signal_came(evutil_socket_t fd, short what, void *arg)
+{
+	struct signalfd_siginfo info;
+
+	(void)what;
+	if (read(fd, &info, sizeof(info)) == sizeof(info))
+		print_counters(arg);
+}
+
+static void loop_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	uint64_t n;
+
+	(void)what;
+	if (read(fd, &n, sizeof(n)) != sizeof(n))
+		return;
+	w->n_running -= (uint32_t)n;
+	if (!w->n_running)
+		event_base_loopbreak(w->base);
+}
+
+/* ---- life ---- */
+
+/* Only the channel and SIGUSR1 steer a worker: a terminal's ^C goes to all processes. */
+static int set_signals(struct worker *w)
+{
+	sigset_t usr1;
+
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_SETMASK, &usr1, NULL);
+	w->signal_fd = signalfd(-1, &usr1, SFD_NONBLOCK | SFD_CLOEXEC);
+	return w->signal_fd < 0 ? -errno : 0;
+}
+
+static int make_events(struct worker *w)
+{
+	w->base = event_base_new();
+	w->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (!w->base || w->done_fd < 0)
+		return -ENOMEM;
+	w->events[EVENT_CHANNEL] =
+		event_new(w->base, w->config->channel, EV_READ | EV_PERSIST, message_came, w);
+	w->events[EVENT_SIGNAL] =
+		event_new(w->base, w->signal_fd, EV_READ | EV_PERSIST, signal_came, w);
+	w->events[EVENT_DONE] =
+		event_new(w->base, w->done_fd, EV_READ | EV_PERSIST, loop_ended, w);
+	w->events[EVENT_DEADLINE] = event_new(w->base, -1, 0, deadline_came, w);
+	for (int i = 0; i < 4; i++)
+		if (!w->events[i] || (i != EVENT_DEADLINE && event_add(w->events[i], NULL) < 0))
+			return -ENOMEM;
+	return 0;
+}
+
+static void note_ports(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->config->n_loops; i++) {
+		for (int v6 = 0; v6 < 2; v6++) {
+			struct sockaddr_storage sa;
+			socklen_t len = sizeof(sa);
+			int fd = w->config->listeners[i][v6];
+			struct address a;
+
+			if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+				continue;
+			address_from_sockaddr(&a, &sa);
+			guard_add_port(&w->shared.guard, a.port);
+		}
+	}
+}
+
+/* While we still may: the handles are used later only to look up flows. */
+static int make_loops(struct worker *w)
+{
+	const struct settings *s = w->config->settings;
+	struct shunt_where where = { .instance = s->instance };
+
+	for (uint32_t i = 0; i < w->config->n_loops; i++) {
+		int r = loop_new(&w->loops[i], &w->shared, w->config->listeners[i], w->done_fd);
+
+		if (r < 0)
+			return shunt_err(r, "cannot make a worker thread: %s", strerror(-r));
+		w->n_loops++;
+		if (!s->log_flows)
+			continue;
+		r = shunt_open(&w->loops[i]->shunt, &where);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int start_writers(struct worker *w)
+{
+	for (int i = 0; i < 2; i++) {
+		int to = STDOUT_FILENO + i;
+		int r = flowlog_writer_start(&w->writers[i], to);
+
+		if (r < 0)
+			return shunt_err(r, "cannot start a thread: %s", strerror(-r));
+		w->shared.log_fds[to] = w->writers[i].write_fd;
+	}
+	return 0;
+}
+
+static int start(struct worker *w)
+{
+	struct worker_config *config = w->config;
+	struct worker_message ready = { .verb = WORKER_READY };
+	bool own_address = config->settings->source == SOURCE_PROXY;
+	int r;
+
+	w->shared.settings = config->settings;
+	w->shared.mark = config->mark;
+	r = set_signals(w);
+	if (!r)
+		r = guard_init(&w->shared.guard, own_address ? 0 : 1);
+	if (!r)
+		r = make_events(w);
+	if (r < 0)
+		return shunt_err(r, "cannot start a worker: %s", strerror(-r));
+	note_ports(w);
+	/* With clients' addresses a loop is never seen by a client of this host: note all. */
+	if (!own_address)
+		guard_arm(&w->shared.guard);
+	r = make_loops(w);
+	if (!r)
+		r = privileges_drop(config->settings->user);
+	if (r < 0)
+		return r;
+	r = start_writers(w);
+	if (!r)
+		r = set_limits(w);
+	for (uint32_t i = 0; i < w->n_loops && !r; i++) {
+		r = loop_start(w->loops[i]);
+		if (r < 0)
+			return shunt_err(r, "cannot start a thread: %s", strerror(-r));
+		w->n_running++;
+	}
+	if (r < 0)
+		return r;
+	if (send(config->channel, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
+		return -errno;
+	return 0;
+}
+
+static void release(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->n_loops; i++) {
+		struct shunt *s = w->loops[i]->shunt;
+
+		loop_join(w->loops[i]);
+		loop_free(w->loops[i]);
+		if (s)
+			shunt_close(s);
+	}
+	for (int i = 0; i < 2; i++)
+		flowlog_writer_stop(&w->writers[i]);
+	for (int i = 0; i < 4; i++)
+		event_free(w->events[i]);
+	event_base_free(w->base);
+	guard_release(&w->shared.guard);
+}
+
+int worker_run(struct worker_config *config)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return 1;
+	w->config = config;
+	/* A failed start ends the process: the kernel is the one to clean up. */
+	if (start(w) < 0)
+		return 1;
+	event_base_dispatch(w->base);
+	release(w);
+	free(w);
+	return 0;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Settings: one table for the file and the command line, strict values, clear messages. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "settings.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static int load(struct settings *s, const char *text, char *err, size_t size)
+{
+	FILE *in = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
+	int r;
+
+	assert_non_null(in);
+	r = settings_load(s, in, "f.yml", err, size);
+	fclose(in);
+	return r;
+}
+
+static void test_defaults(void **state)
+{
+	struct settings s;
+
+	(void)state;
+	assert_int_equal(settings_init(&s), 0);
+	assert_string_equal(s.target, "default");
+	assert_string_equal(s.instance, "default");
+	assert_string_equal(s.user, "nobody");
+	assert_null(s.netns);
+	assert_int_equal(s.source, SOURCE_PROXY);
+	assert_int_equal(s.connect_timeout, 10);
+	assert_int_equal(s.idle_timeout, 7440);
+	assert_int_equal(s.half_closed_timeout, 60);
+	assert_int_equal(s.drain_timeout, 30);
+	assert_int_equal(s.workers, 0);
+	assert_false(s.log_flows);
+	settings_release(&s);
+}
+
+static void test_names_differ(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < settings_count; i++) {
+		assert_ptr_equal(settings_find(settings_table[i].name), &settings_table[i]);
+		assert_non_null(settings_table[i].help);
+		assert_int_equal(!settings_table[i].argument,
+				 settings_table[i].type == SETTING_FLAG);
+	}
+	assert_null(settings_find("nothing"));
+}
+
+static void test_file(void **state)
+{
+	char err[256] = "";
+	struct settings s;
+
+	(void)state;
+	settings_init(&s);
+	assert_int_equal(load(&s,
+			      "# a comment\n"
+			      "target: web\n"
+			      "source: client-port\n"
+			      "log-flows: true\n"
+			      "workers: 64\n"
+			      "idle-timeout: \"300\"\n",
+			      err, sizeof(err)), 0);
+	assert_string_equal(s.target, "web");
+	assert_int_equal(s.source, SOURCE_CLIENT_PORT);
+	assert_true(s.log_flows);
+	assert_int_equal(s.workers, 64);
+	assert_int_equal(s.idle_timeout, 300);
+	assert_int_equal(s.connect_timeout, 10);
+	settings_release(&s);
+}
+
+static void test_empty_files(void **state)
+{
+	static const char *const texts[] = { "# nothing\n", "\n", "{}\n", "---\n" };
+	char err[256] = "";
+	struct settings s;
+
+	(void)state;
+	settings_init(&s);
+	for (size_t i = 0; i < COUNT(texts); i++)
+		assert_int_equal(load(&s, texts[i], err, sizeof(err)), 0);
+	settings_release(&s);
+}
+
+static void test_bad_files(void **state)
+{
+	static const struct {
+		const char *text, *message;
+	} cases[] = {
+		{ "bogus: 1\n", "f.yml:1: 'bogus': unknown setting" },
+		{ "target: a\nconfig: x\n", "f.yml:2: 'config': unknown setting" },
+		{ "workers: 1\nworkers: 2\n", "f.yml:2: 'workers': given twice" },
+		{ "\nworkers: 65\n", "f.yml:2: workers: '65': not a number from 1 to 64" },
+		{ "workers: 0x4\n", "f.yml:1: workers: '0x4': not a number from 1 to 64" },
+		{ "workers: -1\n", "f.yml:1: workers: '-1': not a number from 1 to 64" },
+		{ "workers: 1 2\n", "f.yml:1: workers: '1 2': not a number from 1 to 64" },
+		{ "workers:\n", "f.yml:1: workers: '': not a number from 1 to 64" },
+		{ "workers: 99999999999999999999\n",
+		  "f.yml:1: workers: '99999999999999999999': not a number from 1 to 64" },
+		{ "log-flows: maybe\n", "f.yml:1: log-flows: 'maybe': neither true nor false" },
+		{ "source: server\n", "f.yml:1: source: 'server': unknown, see --help" },
+		{ "netns: ''\n", "f.yml:1: netns: needs a value" },
+		{ "target: a/b\n",
+		  "f.yml:1: target: 'a/b': not 1 to 31 letters, digits, '-', '_' or '.'" },
+		{ "target: ..\n",
+		  "f.yml:1: target: '..': not 1 to 31 letters, digits, '-', '_' or '.'" },
+		{ "workers: [1]\n", "f.yml:1: expected a value, not a list" },
+		{ "workers: {a: 1}\n", "f.yml:1: expected a value, not a mapping" },
+		{ "- workers\n", "f.yml:1: expected a value, not a list" },
+		{ "workers\n", "f.yml:1: expected 'setting: value'" },
+		{ "workers: &a 1\nport: *a\n", "f.yml:2: aliases are not understood" },
+		{ "target: \"a\\0b\"\n", "f.yml:1: a value holds a NUL byte" },
+		{ "workers: 1\n--- \nport: 1\n", "f.yml:2: a second document" },
+	};
+	char err[256];
+	struct settings s;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		settings_init(&s);
+		err[0] = '\0';
+		assert_true(load(&s, cases[i].text, err, sizeof(err)) < 0);
+		assert_string_equal(err, cases[i].message);
+		settings_release(&s);
+	}
+}
+
+static void test_broken_yaml(void **state)
+{
+	static const char *const texts[] = { "a: [1\n", "\tworkers: 1\n", "a: 'x\n", "{a: 1", "}" };
+	char err[256];
+	struct settings s;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		settings_init(&s);
+		err[0] = '\0';
+		assert_true(load(&s, texts[i], err, sizeof(err)) < 0);
+		assert_int_equal(strncmp(err, "f.yml:", 6), 0);
+		settings_release(&s);
+	}
+}
+
+static void test_bad_value_changes_nothing(void **state)
+{
+	char err[128];
+	struct settings s;
+
+	(void)state;
+	settings_init(&s);
+	assert_int_equal(settings_set(&s, settings_find("workers"), "7", err, sizeof(err)), 0);
+	assert_int_equal(settings_set(&s, settings_find("workers"), "70", err, sizeof(err)),
+			 -EINVAL);
+	assert_int_equal(s.workers, 7);
+	assert_int_equal(settings_set(&s, settings_find("target"), "bad name", err, sizeof(err)),
+			 -EINVAL);
+	assert_string_equal(s.target, "default");
+	assert_int_equal(settings_set(&s, settings_find("log-flows"), NULL, err, sizeof(err)), 0);
+	assert_true(s.log_flows);
+	settings_release(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_names_differ),
+		cmocka_unit_test(test_file),
+		cmocka_unit_test(test_empty_files),
+		cmocka_unit_test(test_bad_files),
+		cmocka_unit_test(test_broken_yaml),
+		cmocka_unit_test(test_bad_value_changes_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
