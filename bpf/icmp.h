@@ -18,6 +18,12 @@ enum {
 	ICMP_HEADER_LEN = 8,
 };
 
+/* Bytes of the error itself, not of what may stand behind it in the frame. */
+static __always_inline bool read_error(const struct run *r, __u32 off, void *to, __u32 size)
+{
+	return off + size <= r->p.end && !bpf_skb_load_bytes(r->skb, off, to, size);
+}
+
 /* Read the packet inside the error: protocol, addresses and ports, as it was sent. */
 static __always_inline bool read_inner(struct run *r, struct packet *in)
 {
@@ -29,14 +35,14 @@ static __always_inline bool read_inner(struct run *r, struct packet *in)
 	__builtin_memset(in, 0, sizeof(*in));
 	in->v6 = r->p.v6;
 	if (in->v6) {
-		if (bpf_skb_load_bytes(r->skb, off, &ip6, sizeof(ip6)))
+		if (!read_error(r, off, &ip6, sizeof(ip6)) || ip6.version != 6)
 			return false;
 		__builtin_memcpy(in->saddr, &ip6.saddr, 16);
 		__builtin_memcpy(in->daddr, &ip6.daddr, 16);
 		in->proto = ip6.nexthdr;
 		off += sizeof(ip6);
 	} else {
-		if (bpf_skb_load_bytes(r->skb, off, &ip4, sizeof(ip4)) ||
+		if (!read_error(r, off, &ip4, sizeof(ip4)) || ip4.version != 4 || ip4.ihl < 5 ||
 		    (ip4.frag_off & bpf_htons(IP_FRAGMENT_OFFSET)))
 			return false;
 		in->saddr[3] = ip4.saddr;
@@ -44,7 +50,7 @@ static __always_inline bool read_inner(struct run *r, struct packet *in)
 		in->proto = ip4.protocol;
 		off += ip4.ihl * 4;
 	}
-	if (in->proto != IPPROTO_TCP || bpf_skb_load_bytes(r->skb, off, ports, sizeof(ports)))
+	if (in->proto != IPPROTO_TCP || !read_error(r, off, ports, sizeof(ports)))
 		return false;
 	in->sport = ports[0];
 	in->dport = ports[1];
@@ -59,7 +65,8 @@ static __always_inline int icmp_in(struct run *r)
 	bool ours;
 	__u8 type;
 
-	if (bpf_skb_load_bytes(r->skb, r->p.l4, &type, sizeof(type)))
+	if (r->p.l4 + ICMP_HEADER_LEN > r->p.end ||
+	    bpf_skb_load_bytes(r->skb, r->p.l4, &type, sizeof(type)))
 		return leave(r, SHUNT_CTR_SHORT, NEXT);
 	if (r->p.v6 ? type < ICMP6_ERROR_MIN || type > ICMP6_ERROR_MAX
 		    : type != ICMP4_UNREACHABLE && type != ICMP4_TIME_EXCEEDED &&

@@ -64,6 +64,28 @@ static __always_inline void note_flow(const struct run *r, const struct shunt_tu
 		count(r, SHUNT_CTR_NOTE_LOST);
 }
 
+/*
+ * A new flow of this tuple goes its own way although a socket of ours is still in TIME_WAIT on
+ * it: its packets must not be given to that socket. A flow noted without a target.
+ */
+static __always_inline void note_direct(const struct run *r)
+{
+	struct shunt_flow flow = { .since = bpf_ktime_get_ns() };
+	struct shunt_tuple t;
+
+	packet_tuple(&r->p, &t);
+	if (!r->ex && bpf_map_update_elem(&flows, &t, &flow, BPF_ANY))
+		count(r, SHUNT_CTR_NOTE_LOST);
+}
+
+/* The note of a steered flow, or NULL. */
+static __always_inline struct shunt_flow *steered_flow(const struct shunt_tuple *t)
+{
+	struct shunt_flow *flow = bpf_map_lookup_elem(&flows, t);
+
+	return flow && flow->target ? flow : NULL;
+}
+
 /* The next listener lookup for this tuple gets that socket. */
 static __always_inline void note_backstop(const struct run *r, const struct shunt_tuple *t,
 					  __u32 socket)
@@ -297,7 +319,7 @@ static __always_inline int mid_flow(struct run *r, bool egress, bool link_header
 	struct shunt_tuple t;
 
 	packet_tuple(&r->p, &t);
-	flow = bpf_map_lookup_elem(&flows, &t);
+	flow = steered_flow(&t);
 	listener = flow ? registered(flow->socket) : NULL;
 	if (!listener)
 		return leave(r, SHUNT_CTR_MID_FLOW, NEXT);
@@ -315,12 +337,49 @@ static __always_inline int mid_flow(struct run *r, bool egress, bool link_header
 	return egress ? redirect_to_lo(r, link_header) : leave(r, exit, NEXT);
 }
 
+/*
+ * Is a packet that opens nothing for this socket in TIME_WAIT, or for a newer flow of the same
+ * tuple that is not steered? That one's first packet was noted, at decide() for a SYN; a SYN|ACK
+ * can only be the answer to one, since what is in TIME_WAIT waits for none.
+ */
+static __always_inline bool is_for_time_wait(struct run *r)
+{
+	struct shunt_tuple t;
+	struct shunt_flow *flow;
+
+	if (r->p.tcp_flags & TCP_SYN) {
+		note_direct(r);
+		return false;
+	}
+	packet_tuple(&r->p, &t);
+	flow = bpf_map_lookup_elem(&flows, &t);
+	return !flow || flow->target;
+}
+
+/*
+ * Workaround: the stack's early demux would find our socket in TIME_WAIT again, and ip_forward()
+ * drops a packet that has a socket. It looks only at packets without a route, and an empty
+ * tunnel key counts as one until the real route is looked up (net/ipv4/ip_input.c,
+ * ip_rcv_finish_core; net/ipv6/ip6_input.c, ip6_rcv_finish_core).
+ */
+static __always_inline void skip_early_demux(struct run *r)
+{
+	struct bpf_tunnel_key key = {};
+
+	if (!r->ex)
+		bpf_skb_set_tunnel_key(r->skb, &key, sizeof(key), 0);
+}
+
+/* Does a packet that opens nothing belong to this socket of ours? */
+static __always_inline bool is_known_flow(struct run *r, struct bpf_sock *sk)
+{
+	return is_ours(sk) && (sk->state != STATE_TIME_WAIT || is_for_time_wait(r));
+}
+
 /* A packet that belongs to an existing socket. */
 static __always_inline int known_flow(struct run *r, struct bpf_sock *sk)
 {
-	if (!is_ours(sk))
-		return leave(r, SHUNT_CTR_FOREIGN_SOCKET, NEXT);
-	if (!assign(r, sk))
+	if (!is_known_flow(r, sk) || !assign(r, sk))
 		return leave(r, SHUNT_CTR_FOREIGN_SOCKET, NEXT);
 	note_frag(r);
 	return leave(r, SHUNT_CTR_STEER_FLOW, NEXT);
@@ -338,12 +397,17 @@ static __always_inline int tcp_in(struct run *r)
 		bpf_sk_release(sk); /* who listens on the address is not asked */
 		sk = NULL;
 	}
-	if (sk && !(syn && sk->state == STATE_TIME_WAIT))
+	if (sk && !(syn && sk->state == STATE_TIME_WAIT)) {
 		verdict = known_flow(r, sk);
-	else if (syn)
+	} else if (syn) {
+		if (sk)
+			note_direct(r); /* until the decision says otherwise */
 		verdict = decide(r, SHUNT_DIR_IN, true, sk);
-	else
+	} else {
 		verdict = mid_flow(r, false, true);
+	}
+	if (sk && sk->state == STATE_TIME_WAIT && !(r->skb->mark & steer_mark))
+		skip_early_demux(r);
 	if (sk)
 		bpf_sk_release(sk);
 	return verdict;
@@ -356,7 +420,10 @@ static __always_inline int tcp_out(struct run *r, bool link_header)
 	bool syn = is_syn(&r->p), ours = false;
 
 	if (sk) {
-		ours = is_ours(sk) && !(syn && sk->state == STATE_TIME_WAIT);
+		if (syn && sk->state == STATE_TIME_WAIT)
+			note_direct(r); /* until the decision says otherwise */
+		else
+			ours = is_known_flow(r, sk);
 		if (r->ex)
 			r->ex->sk_state = sk->state;
 		bpf_sk_release(sk);
@@ -389,7 +456,7 @@ static __always_inline int tcp_lo(struct run *r)
 		goto out;
 	}
 	packet_tuple(&r->p, &t);
-	flow = bpf_map_lookup_elem(&flows, &t);
+	flow = steered_flow(&t);
 	index = flow ? flow->socket : 0;
 	listener = flow ? registered(index) : NULL;
 	if (!listener) {

@@ -70,11 +70,17 @@ int shunt_flow_find(struct shunt *s, const struct sockaddr *src, const struct so
 		    uint8_t ipproto, struct shunt_flow *out)
 {
 	struct shunt_tuple t = { .proto = ipproto };
+	struct shunt_flow flow;
 	int r = fill_end(src, t.saddr, &t.sport);
 
 	if (!r)
 		r = fill_end(dst, t.daddr, &t.dport);
 	if (r)
 		return r;
-	return bpf_map_lookup_elem(s->map.flows, &t, out) ? -errno : 0;
+	if (bpf_map_lookup_elem(s->map.flows, &t, &flow))
+		return -errno;
+	if (!flow.target) /* noted as not steered */
+		return -ENOENT;
+	*out = flow;
+	return 0;
 }

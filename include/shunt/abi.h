@@ -227,7 +227,10 @@ struct shunt_tuple {
 	__u8 reserved[3];
 };
 
-/* A steered flow, noted when its first packet was decided. */
+/*
+ * A steered flow, noted when its first packet was decided. With target 0: a flow that is not
+ * steered although a socket of ours is in TIME_WAIT on its tuple.
+ */
 struct shunt_flow {
 	__u64 since;	/* ns */
 	__u32 rule;	/* priority of the rule that decided */
