@@ -185,6 +185,7 @@ static void listener_ready(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	loop_look_at_clock(ln->loop); /* it may have slept since its last turn */
 	while (n < ln->batch) {
 		if (accept_one(ln) == ACCEPTED_STOP)
 			break;

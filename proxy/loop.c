@@ -21,6 +21,11 @@ static uint64_t clock_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+void loop_look_at_clock(struct loop *l)
+{
+	l->now = clock_ms();
+}
+
 static struct timeval timeval_of(uint32_t ms)
 {
 	return (struct timeval){ .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
@@ -51,7 +56,7 @@ static void tick_ran(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	l->now = clock_ms();
+	loop_look_at_clock(l);
 	wheel_advance(&l->wheel, l->now, timer_is_due, l);
 	loop_reap(l);
 	if (!l->wheel.count) {
@@ -102,7 +107,7 @@ static void linger_ran(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	l->now = clock_ms();
+	loop_look_at_clock(l);
 	for (f = TAILQ_FIRST(&l->lingering); f; f = tmp) {
 		tmp = TAILQ_NEXT(f, link);
 		flow_linger(f);
@@ -153,7 +158,7 @@ static void turn_ran(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	l->now = clock_ms();
+	loop_look_at_clock(l);
 	n = epoll_wait(l->epoll_fd, l->events, LOOP_EVENTS, 0);
 	for (int i = 0; i < n; i++) {
 		uint64_t data = l->events[i].data.u64;
@@ -184,7 +189,7 @@ static void command_came(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (read(fd, &count, sizeof(count)) < 0)
 		return;
-	l->now = clock_ms();
+	loop_look_at_clock(l);
 	if (!l->draining) {
 		l->draining = true;
 		for (int i = 0; i < 2; i++)
@@ -213,7 +218,7 @@ static void *loop_main(void *arg)
 	static const uint64_t one = 1;
 	struct loop *l = arg;
 
-	l->now = clock_ms();
+	loop_look_at_clock(l);
 	wheel_init(&l->wheel, l->now);
 	event_base_dispatch(l->base);
 	if (write(l->done_fd, &one, sizeof(one)) < 0)

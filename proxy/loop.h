@@ -91,5 +91,6 @@ void loop_linger(struct loop *l, struct flow *f);  /* ask f again soon: flow_lin
 void loop_dequeue(struct loop *l, struct flow *f); /* neither */
 void loop_timeout(struct loop *l, struct flow *f, uint64_t due);
 void loop_reap(struct loop *l);			   /* free what was closed */
+void loop_look_at_clock(struct loop *l);	   /* at the start of each callback that uses now */
 
 #endif

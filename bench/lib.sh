@@ -1,0 +1,190 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# The lab of the relay benchmark: three machines, each a network namespace of its own, made anew
+# for each round of each way, so that no way finds what another has left (TIME_WAIT, conntrack,
+# qdiscs, grown pools).
+#
+#   client eth0 ---------- lan0 host wan0 ---------- eth0 server
+#   10.0.1.2              10.0.1.1   10.0.2.1           10.0.2.2
+#
+# IPv4, veth as it comes, reno (bbr halves bulk over veth). To be sourced inside the sandbox of
+# relay.sh: private mounts, processes and network.
+
+readonly CLIENT=10.0.1.2 HOST=10.0.2.1 SERVER=10.0.2.2
+readonly SINK=7000 SOURCE_PORT=7001 ECHO=7002 WHO=7003 SOCKS=1080
+# New connections take these in turn: each adds to the ports that a pair of addresses has.
+readonly FIRST_ECHO=7010 LAST_ECHO=7017
+T=/run/bench
+SERVER_PID=
+TRACER= # perf or strace: who counts system calls
+
+die() {
+	echo "relay.sh: $*" >&2
+	exit 1
+}
+
+# wait_for SECONDS CONDITION: poll until the shell text is true
+wait_for() {
+	local until=$((${EPOCHREALTIME/./} + $1 * 1000000))
+
+	until eval "$2" >/dev/null 2>&1; do
+		((${EPOCHREALTIME/./} < until)) || return 1
+		sleep 0.02
+	done
+}
+
+# in_ns MACHINE COMMAND...; exec, so that in the background $! is the command's pid
+in_ns() {
+	nsenter --net="/run/netns/$1" "${@:2}"
+}
+
+private_world() {
+	mount --make-rprivate /
+	mount -t tmpfs -o mode=755 tmpfs /run
+	mkdir -p /run/netns /run/lock "$T"
+	mount -t bpf bpf /sys/fs/bpf || die 'cannot mount bpffs: has this kernel BPF?'
+	mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null || true # for perf
+	ulimit -n "$(ulimit -Hn)"
+}
+
+# Everything on the same two CPUs, as all figures here are about sharing them.
+use_two_cpus() {
+	local -a cpus
+
+	mapfile -t cpus < <(taskset -cp $$ | sed 's/.*: //' | tr , '\n' |
+		while IFS=- read -r first last; do seq "$first" "${last:-$first}"; done)
+	((${#cpus[@]} > 2)) || return 0
+	taskset -cp "${cpus[0]},${cpus[1]}" $$ >/dev/null
+}
+
+# ---- machines ------------------------------------------------------------------------------
+
+make_machine() {
+	ip netns add "$1"
+	ip -n "$1" link set lo up
+	# Client and proxy close first, and both would run out of ports in seconds else.
+	in_ns "$1" sysctl -q -w net.ipv4.tcp_congestion_control=reno net.ipv4.tcp_tw_reuse=1 \
+		net.ipv4.ip_local_port_range='10240 65535' net.core.somaxconn=4096
+}
+
+# make_wire MACHINE DEVICE FAR NEAR: its eth0 to that device of host
+make_wire() {
+	ip link add "$2" netns host type veth peer name eth0 netns "$1"
+	ip -n host addr add "$4/24" dev "$2"
+	ip -n host link set "$2" up
+	ip -n "$1" addr add "$3/24" dev eth0
+	ip -n "$1" link set eth0 up
+	ip -n "$1" route add default via "$4"
+}
+
+lab_up() {
+	local machine
+
+	for machine in client host server; do
+		make_machine $machine
+	done
+	in_ns host sysctl -q -w net.ipv4.ip_forward=1
+	make_wire client lan0 "$CLIENT" 10.0.1.1
+	make_wire server wan0 "$SERVER" "$HOST"
+	nsenter --net=/run/netns/server "$TOOLS/relay-server" sink=$SINK source=$SOURCE_PORT \
+		echo=$ECHO who=$WHO echo=$FIRST_ECHO-$LAST_ECHO socks=$SOCKS &
+	SERVER_PID=$!
+	wait_for 5 "[[ \$(in_ns server ss -Hltn 'sport = :$SOCKS' | wc -l) == 1 ]]" ||
+		die 'the server does not listen'
+}
+
+lab_down() {
+	local machine
+
+	kill -KILL "$SERVER_PID"
+	wait "$SERVER_PID" 2>/dev/null || true
+	for machine in client host server; do
+		ip netns del $machine
+	done
+}
+
+# ---- processes -----------------------------------------------------------------------------
+
+# tree PID: it and all that descend from it
+tree() {
+	local child
+
+	echo "$1"
+	for child in $(pgrep -P "$1"); do
+		tree "$child"
+	done
+}
+
+# stop PID: let it end; for it and its children alike
+stop() {
+	kill "$1" 2>/dev/null || true
+	wait_for 5 "! kill -0 $1" || kill -KILL "$1" 2>/dev/null || true
+	wait "$1" 2>/dev/null || true
+}
+
+host_connections() {
+	in_ns host ss -Htn state established | wc -l
+}
+
+open_connections() {
+	in_ns host ss -Htn state all exclude time-wait exclude listening | wc -l
+}
+
+# The connections of the last load are gone, in the proxy as well.
+settled() {
+	wait_for 10 "((\$(open_connections) == 0))"
+}
+
+# ---- system calls --------------------------------------------------------------------------
+
+traced_calls=(accept accept4 bind clock_gettime close connect epoll_ctl epoll_pwait epoll_wait
+	fcntl futex getpeername getsockname getsockopt gettimeofday ioctl pipe2 read readv
+	recvfrom recvmsg sendmsg sendto setsockopt shutdown socket splice timerfd_settime write
+	writev)
+
+perf_works() {
+	command -v perf >/dev/null && [[ -d /sys/kernel/tracing/events/raw_syscalls ]] &&
+		perf stat -e raw_syscalls:sys_enter true 2>/dev/null
+}
+
+# perf_calls PIDS COMMAND...: lines "NAME COUNT" ('all': their sum); the command's output to $T/load
+perf_calls() {
+	local call events=raw_syscalls:sys_enter
+
+	for call in "${traced_calls[@]}"; do
+		[[ ! -d /sys/kernel/tracing/events/syscalls/sys_enter_$call ]] ||
+			events+=,syscalls:sys_enter_$call
+	done
+	perf stat -x, -o "$T/perf" -e "$events" -p "$1" -- "${@:2}" >"$T/load" || return 1
+	sed -nE 's/^([0-9]+),,(raw_syscalls:sys_enter|syscalls:sys_enter_([a-z0-9_]+)),.*/\2 \1/p' \
+		"$T/perf" | sed -E 's/^raw_syscalls:sys_enter /all /; s/^syscalls:sys_enter_//'
+}
+
+is_traced() {
+	grep -q '^TracerPid:[[:space:]]*[1-9]' "/proc/$1/status"
+}
+
+# The same by strace, which slows the proxy down, so that more happens between two waits.
+strace_calls() {
+	local -a pids
+	local tracer
+
+	IFS=, read -ra pids <<<"$1"
+	strace -c -f -o "$T/strace" "${pids[@]/#/-p}" 2>/dev/null &
+	tracer=$!
+	wait_for 5 "is_traced ${pids[-1]}" || return 1
+	"${@:2}" >"$T/load" || return 1
+	kill -INT "$tracer"
+	wait "$tracer" || true
+	awk '$1 ~ /^[0-9.]+$/ { name = $NF == "total" ? "all" : $NF; print name, $4 }' "$T/strace"
+}
+
+# calls PIDS COMMAND...
+calls() {
+	if [[ $TRACER == perf ]]; then
+		perf_calls "$@"
+	else
+		strace_calls "$@"
+	fi
+}

@@ -1,0 +1,77 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# packages.sh build|test|bench|run: install what is missing of the Debian 12 packages that
+# building, testing, comparing or running shunt needs. The only list of their names.
+
+set -euo pipefail
+
+run_packages=(libbpf1 libnl-3-200 libnl-route-3-200 libevent-core-2.1-7
+	libevent-pthreads-2.1-7 libjson-c5 libcap-ng0 libyaml-0-2)
+
+build_packages=(cmake make gcc clang llvm libc6-dev linux-libc-dev pkg-config libbpf-dev
+	libelf-dev zlib1g-dev libnl-3-dev libnl-route-3-dev libevent-dev libjson-c-dev
+	libcap-ng-dev libyaml-dev libcmocka-dev bpftool)
+
+bench_packages=(iproute2 util-linux procps ethtool nftables strace linux-perf python3-minimal
+	haproxy nginx-light libnginx-mod-stream redsocks)
+
+test_packages=(iproute2 util-linux procps curl nginx-light jq bpftool strace socat)
+
+usage() {
+	echo "usage: packages.sh build|test|bench|run"
+}
+
+# A package counts as there, too, if another one that is installed provides it.
+is_installed() {
+	local name=$1
+
+	[[ $(dpkg-query -W -f '${Status}' "$name" 2>/dev/null) == "install ok installed" ]] ||
+		dpkg-query -W -f '${Status} ${Provides}\n' 2>/dev/null |
+		grep -qE "^install ok installed .*\b${name//./\\.}\b"
+}
+
+missing_of() {
+	local name
+
+	for name in "$@"; do
+		is_installed "$name" || echo "$name"
+	done
+}
+
+install_packages() {
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get install -y --no-install-recommends "$@"
+}
+
+main() {
+	local -a wanted missing
+
+	case ${1-} in
+	run) wanted=("${run_packages[@]}") ;;
+	build) wanted=("${run_packages[@]}" "${build_packages[@]}") ;;
+	test) wanted=("${run_packages[@]}" "${build_packages[@]}" "${test_packages[@]}") ;;
+	bench) wanted=("${run_packages[@]}" "${bench_packages[@]}") ;;
+	-h | --help)
+		usage
+		return 0
+		;;
+	*)
+		usage >&2
+		return 2
+		;;
+	esac
+	mapfile -t missing < <(missing_of "${wanted[@]}")
+	((${#missing[@]})) || return 0
+	echo "installing: ${missing[*]}"
+	if ((EUID)); then
+		echo "packages.sh: must be root to install: ${missing[*]}" >&2
+		return 1
+	fi
+	# The package lists may be absent or old: read them anew only if they do not do.
+	install_packages "${missing[@]}" >/dev/null 2>&1 && return 0
+	apt-get update
+	install_packages "${missing[@]}"
+}
+
+main "$@"

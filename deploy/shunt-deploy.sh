@@ -1,0 +1,521 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# shunt-deploy.sh: set a Debian host up with shunt, show what is set up, or take it away. See
+# usage below. Uses shuntctl and shuntd alone: no iptables, no nft, no ip, no tc.
+
+set -euo pipefail
+export LC_ALL=C
+
+SOURCE=$(cd "$(dirname "$0")/.." && pwd)
+ETC=/etc/shunt
+RECORD=$ETC/deployed	# what a deployment made, for the next run and for --remove
+FILES=$ETC/installed	# its files and directories
+RUN=/run/shunt
+POLICY=/usr/sbin/policy-rc.d # of Debian's packages: may services start?
+PID_FILE=$RUN/shuntd.pid # without systemd
+LOG_FILE=$RUN/shuntd.log
+
+BUILD=$SOURCE/build
+VERB=deploy
+PREFIX=
+INTERFACES=()
+OUT=
+RULES=
+SOURCE_MODE=proxy
+TARGET=default
+PACKAGES=yes
+CHANGED=		# programs or options are not those that run
+
+usage() {
+	cat <<-END
+	usage: shunt-deploy.sh --sandbox
+	       shunt-deploy.sh -i IFACE [-i IFACE ...] [--out] [-f RULES] [--source MODE]
+	                       [--target NAME] [--prefix DIR] [--no-install-packages]
+	       shunt-deploy.sh --status | --remove
+
+	Install what is missing of Debian's packages, build, install, steer the flows that rules
+	choose to shuntd, and show the outcome. Run again, it changes only what is different.
+
+	  --sandbox      the same in throwaway network namespaces, with real requests: see it work
+	                 without touching this host
+	  -i IFACE       steer what arrives on this interface; may be repeated
+	  --out          steer also flows of this host that leave by these interfaces
+	  -f RULES       file of rules (docs/rules.md); copied to $ETC/rules. Without it the rules
+	                 that are there stay
+	  --source MODE  address that servers see: proxy, client or client-port (proxy)
+	  --target NAME  name under which rules refer to shuntd (default)
+	  --prefix DIR   where to install (/usr/local)
+	  --build DIR    where to build (build/)
+	  --no-install-packages
+	                 what is needed is there already
+	  --status       what is deployed, and is it well? Exit 1 if not
+	  --remove       take everything away, installed files too; packages stay
+
+	Exit 0 done, 1 failed, 2 for usage.
+	END
+}
+
+say() {
+	echo "== $*"
+}
+
+note() {
+	echo "   note: $*"
+}
+
+die() {
+	echo "shunt-deploy: $*" >&2
+	exit 1
+}
+
+usage_error() {
+	echo "shunt-deploy: $*; try --help" >&2
+	exit 2
+}
+
+parse_arguments() {
+	while (($#)); do
+		case $1 in
+		-i | -f | --source | --target | --prefix | --build)
+			(($# > 1)) || usage_error "option '$1' needs a value"
+			;;&
+		--sandbox | --status | --remove) VERB=${1#--} ;;
+		-i) INTERFACES+=("$2"); shift ;;
+		--out) OUT=--out ;;
+		-f) RULES=$2; shift ;;
+		--source) SOURCE_MODE=$2; shift ;;
+		--target) TARGET=$2; shift ;;
+		--prefix) PREFIX=$(realpath -m "$2"); shift ;;
+		--build) BUILD=$(realpath -m "$2"); shift ;;
+		--no-install-packages) PACKAGES= ;;
+		-h | --help) usage; exit 0 ;;
+		*) usage_error "unknown argument '$1'" ;;
+		esac
+		shift
+	done
+	case $SOURCE_MODE in
+	proxy | client | client-port) ;;
+	*) usage_error "--source '$SOURCE_MODE': one of proxy, client, client-port" ;;
+	esac
+	# They go through a file whose values are split at blanks.
+	[[ $TARGET =~ ^[A-Za-z0-9_.-]{1,31}$ ]] ||
+		usage_error "--target '$TARGET': 1 to 31 of letters, digits, '.', '_', '-'"
+	[[ $VERB != deploy || ${#INTERFACES[@]} != 0 ]] || usage_error 'name an interface with -i'
+}
+
+# ---- checks before anything is changed ----------------------------------------------------------
+
+# Of the caller's network namespace, whatever /sys shows.
+interface_exists() {
+	sed -nE 's/^ *([^:]+):.*/\1/p' /proc/net/dev | grep -qxF -- "$1"
+}
+
+check_arguments() {
+	local i
+
+	for i in "${INTERFACES[@]}"; do
+		interface_exists "$i" || die "no such interface '$i'; there are: $(sed -nE \
+			's/^ *([^:]+):.*/\1/p' /proc/net/dev | grep -vx lo | xargs)"
+	done
+	[[ -z $RULES || -r $RULES ]] || die "cannot read the rules '$RULES'"
+}
+
+# systemd runs services in the network namespace of process 1.
+has_systemd() {
+	[[ -d /run/systemd/system && /proc/1/ns/net -ef /proc/self/ns/net ]]
+}
+
+# Load programs and rules in a namespace of their own first: a wrong rule, or a kernel that
+# cannot, changes nothing here.
+check_kernel_and_rules() {
+	local rules=${RULES:-$SOURCE/deploy/rules.example}
+
+	[[ -z $RULES && -e $ETC/rules ]] && rules=$ETC/rules
+	# The flags say: lo is up (IFF_UP, IFF_LOOPBACK), or it takes no IPv6 route.
+	# shellcheck disable=SC2016 # for the inner shell
+	unshare --net --mount sh -ec '
+		mount --make-rprivate /
+		mount -t sysfs sysfs /sys
+		echo 0x9 >/sys/class/net/lo/flags
+		mount -t bpf bpf /sys/fs/bpf
+		"$1" up -f "$2"' sh "$BUILD/shuntctl" "$rules" ||
+		die "a trial in a namespace of its own failed, as said above; nothing was changed"
+}
+
+# ---- packages and build --------------------------------------------------------------------------
+
+# A server that comes with a package (nginx, for the sandbox) is not to start by that.
+forbid_services() {
+	[[ ! -e $POLICY ]] || return 0
+	printf '#!/bin/sh\nexit 101\n' >"$POLICY"
+	chmod 755 "$POLICY"
+	trap allow_services EXIT
+}
+
+allow_services() {
+	rm -f "$POLICY"
+	trap - EXIT
+}
+
+# install_packages build|test
+install_packages() {
+	local had_nginx='' forbidden=''
+
+	[[ -n $PACKAGES ]] || return 0
+	say 'packages'
+	command -v apt-get >/dev/null ||
+		die 'this is not Debian: see docs/operations.md, and add --no-install-packages'
+	! command -v nginx >/dev/null || had_nginx=yes
+	[[ -e $POLICY ]] || forbidden=yes
+	forbid_services
+	"$SOURCE/deploy/packages.sh" "$1" ||
+		die 'cannot install packages: is the network up, and is this Debian 12?'
+	[[ -z $forbidden ]] || allow_services
+	if [[ -z $had_nginx && -x /usr/sbin/nginx ]] && command -v systemctl >/dev/null; then
+		systemctl --quiet disable nginx.service >/dev/null 2>&1 || true
+	fi
+}
+
+build() {
+	local log=$BUILD/deploy.log units=lib/systemd/system
+
+	say "build, in $BUILD"
+	# systemd looks for units below /usr, /usr/local and /etc alone.
+	[[ $PREFIX == /usr/local || $PREFIX == /usr ]] || units=/etc/systemd/system
+	mkdir -p "$BUILD"
+	{
+		cmake -S "$SOURCE" -B "$BUILD" -DSHUNT_SANITIZE=none \
+			-DCMAKE_INSTALL_PREFIX="$PREFIX" -DSHUNT_UNIT_DIR=$units &&
+			cmake --build "$BUILD" --parallel "$(nproc)" --target shuntctl shuntd
+	} >"$log" 2>&1 && return 0
+	tail -n 20 "$log" >&2
+	die "cannot build; the whole log is '$log'"
+}
+
+# ---- installing ----------------------------------------------------------------------------------
+
+shuntctl() {
+	"$PREFIX/sbin/shuntctl" "$@"
+}
+
+is_up() {
+	[[ -x $PREFIX/sbin/shuntctl ]] && shuntctl status >/dev/null 2>&1
+}
+
+up_options() {
+	echo "${INTERFACES[*]/#/-i }${OUT:+ $OUT}"
+}
+
+# The value of a variable in one of our files.
+value_of() {
+	sed -nE "s/^$1=\"?([^\"]*)\"?$/\1/p" "$2" 2>/dev/null || true
+}
+
+# `up` adds to what is there. Other programs, or something less than before, need a `down`.
+make_way() {
+	local old word why=''
+
+	is_up || return 0
+	cmp -s "$BUILD/shuntctl" "$PREFIX/sbin/shuntctl" || why='another version is in place'
+	old=$(value_of SHUNT_UP_OPTIONS "$ETC/steer.conf")
+	for word in $old; do
+		[[ " $(up_options) " == *" $word "* ]] || why="'$word' is no longer wanted"
+	done
+	[[ -n $why ]] || return 0
+	say "take the old steering down, $why; open flows through the proxy are cut"
+	# Rules changed by hand since are not lost.
+	[[ -n $RULES ]] || shuntctl rule list >"$ETC/rules.new"
+	shuntctl down || die "'shuntctl down' failed, as said above"
+	[[ -n $RULES ]] || mv "$ETC/rules.new" "$ETC/rules"
+}
+
+# Which files and directories an installation makes, from a trial below another root.
+list_files() {
+	local stage
+
+	stage=$(mktemp -d)
+	DESTDIR=$stage cmake --install "$BUILD" >/dev/null || { rm -rf "$stage"; return 1; }
+	(cd "$stage" && find . ! -type d -printf '/%P\n')
+	(cd "$stage" && find . -mindepth 1 -type d -printf '/%P\n') | while read -r dir; do
+		[[ -d $dir ]] || echo "$dir/"
+	done
+	rm -rf "$stage"
+}
+
+install_files() {
+	local list
+
+	say "install, below $PREFIX"
+	cmp -s "$BUILD/shuntctl" "$PREFIX/sbin/shuntctl" &&
+		cmp -s "$BUILD/shuntd" "$PREFIX/sbin/shuntd" || CHANGED=yes
+	mkdir -p "$ETC"
+	list=$(list_files) || die "cannot install from '$BUILD'"
+	# Directories that an earlier run made are still ours.
+	touch "$FILES"
+	sort -u - "$FILES" <<<"$list" >"$FILES.new"
+	mv "$FILES.new" "$FILES"
+	cmake --install "$BUILD" >/dev/null || die "cannot install below '$PREFIX': see above"
+}
+
+# write FILE TEXT: returns 1 if the file says that already
+write() {
+	[[ -e $1 && $(<"$1") == "$2" ]] && return 1
+	echo "$2" >"$1"
+}
+
+write_configuration() {
+	say "configuration, in $ETC"
+	write "$ETC/steer.conf" "# Written by shunt-deploy.sh, for shunt-steer.service
+SHUNT_UP_OPTIONS=\"$(up_options)\"" || true
+	write "$ETC/shuntd.conf" "# Written by shunt-deploy.sh, for shuntd.service
+SHUNTD_OPTIONS=\"--target $TARGET --source $SOURCE_MODE\"" && CHANGED=yes
+	if [[ -n $RULES ]]; then
+		[[ $RULES -ef $ETC/rules ]] || cp "$RULES" "$ETC/rules"
+	elif [[ ! -e $ETC/rules ]]; then
+		cp "$SOURCE/deploy/rules.example" "$ETC/rules"
+	fi
+	if [[ -n $RULES || -z $(value_of RULES_SUM "$RECORD") ]]; then
+		record RULES_SUM "$(sha256sum <"$ETC/rules")"
+	fi
+}
+
+# record NAME VALUE
+record() {
+	{
+		grep -v "^$1=" "$RECORD" 2>/dev/null || true
+		echo "$1=$2"
+	} >"$RECORD.new"
+	mv "$RECORD.new" "$RECORD"
+}
+
+mount_bpffs() {
+	[[ $(stat -f -c %T /sys/fs/bpf 2>/dev/null) != bpf_fs ]] || return 0
+	say 'mount bpffs on /sys/fs/bpf'
+	mount -t bpf bpf /sys/fs/bpf ||
+		die 'cannot mount bpffs: has this kernel CONFIG_BPF_SYSCALL?'
+	record MOUNTED_BPFFS yes
+}
+
+# Only if we mounted it and nobody has pinned anything since; *.debug is the kernel's own.
+unmount_bpffs() {
+	[[ $(value_of MOUNTED_BPFFS "$RECORD") == yes ]] || return 0
+	[[ -z $(find /sys/fs/bpf -mindepth 1 ! -name '*.debug') ]] || return 0
+	umount /sys/fs/bpf || note 'bpffs is in use, so it stays mounted'
+}
+
+# ---- running -------------------------------------------------------------------------------------
+
+# The pid of the shuntd that this script started.
+shuntd_pid() {
+	local pid
+
+	[[ -e $PID_FILE ]] || return 1
+	pid=$(<"$PID_FILE")
+	[[ $(readlink "/proc/$pid/exe" 2>/dev/null) == "$PREFIX/sbin/shuntd"* ]] && echo "$pid"
+}
+
+# SIGTERM, and wait while it drains
+stop_shuntd() {
+	local pid until=$((SECONDS + 60))
+
+	pid=$(shuntd_pid) || { rm -f "$PID_FILE"; return 0; }
+	kill "$pid"
+	while kill -0 "$pid" 2>/dev/null; do
+		((SECONDS < until)) || die "shuntd (pid $pid) does not end: look at '$LOG_FILE'"
+		sleep 0.1
+	done
+	rm -f "$PID_FILE" "$LOG_FILE"
+}
+
+start_shuntd() {
+	local until=$((SECONDS + 15)) pid
+
+	if [[ -z $CHANGED ]] && pid=$(shuntd_pid); then
+		return 0
+	fi
+	stop_shuntd
+	mkdir -p "$RUN"
+	# shellcheck disable=SC2046 # split on purpose
+	setsid "$PREFIX/sbin/shuntd" $(value_of SHUNTD_OPTIONS "$ETC/shuntd.conf") \
+		>"$LOG_FILE" 2>&1 </dev/null &
+	pid=$!
+	echo "$pid" >"$PID_FILE"
+	until grep -qs '^ready' "$LOG_FILE"; do
+		if ! kill -0 "$pid" 2>/dev/null; then
+			cat "$LOG_FILE" >&2
+			rm -f "$PID_FILE"
+			die 'shuntd ended at once, as said above'
+		fi
+		((SECONDS < until)) || die "shuntd is not ready after 15 s: look at '$LOG_FILE'"
+		sleep 0.1
+	done
+}
+
+start_by_systemd() {
+	systemctl daemon-reload
+	systemctl --quiet enable shunt-steer.service shuntd.service
+	systemctl reload-or-restart shunt-steer.service ||
+		die "cannot start shunt-steer.service: see 'journalctl -u shunt-steer'"
+	systemctl "$([[ -n $CHANGED ]] && echo restart || echo start)" shuntd.service ||
+		die "cannot start shuntd.service: see 'journalctl -u shuntd'"
+}
+
+start_by_hand() {
+	# shellcheck disable=SC2046 # split on purpose
+	shuntctl up $(up_options) -f "$ETC/rules" || die "'shuntctl up' failed, as said above"
+	start_shuntd
+	note "systemd does not run here: after a reboot, run this script again"
+}
+
+# shuntd finds a steering that is new within half a second.
+wait_until_served() {
+	local until=$((SECONDS + 15))
+
+	until shuntctl target list | grep "^$TARGET:" | grep -qv ' 0 IPv4 and 0 IPv6 '; do
+		((SECONDS < until)) ||
+			die "shuntd has not registered target '$TARGET' after 15 s: see its log"
+		sleep 0.1
+	done
+}
+
+give_hints() {
+	[[ $(</proc/sys/net/ipv4/ip_forward) == 1 ]] ||
+		note 'this host does not forward IPv4, and that was not changed;' \
+			"for a gateway: sysctl -w net.ipv4.ip_forward=1"
+	[[ $(cat /proc/sys/net/ipv6/conf/all/forwarding 2>/dev/null || echo 1) == 1 ]] ||
+		note 'this host does not forward IPv6, and that was not changed;' \
+			"for a gateway: sysctl -w net.ipv6.conf.all.forwarding=1"
+	[[ $SOURCE_MODE == proxy || ${#INTERFACES[@]} -gt 1 || -n $OUT ]] ||
+		note "with --source $SOURCE_MODE the interface towards the servers needs -i, too," \
+			'or their answers pass us by'
+	grep -qvE '^[[:space:]]*(#|$)' "$ETC/rules" ||
+		note "there is no rule yet, so nothing is steered: shuntctl rule add" \
+			"'100 in tcp to any port 80 proxy'"
+}
+
+# ---- the verbs -----------------------------------------------------------------------------------
+
+deploy() {
+	: "${PREFIX:=$(value_of PREFIX "$RECORD")}" "${PREFIX:=/usr/local}"
+	if [[ -e $RECORD && $(value_of PREFIX "$RECORD") != "$PREFIX" ]]; then
+		die "deployed below '$(value_of PREFIX "$RECORD")' already: --remove that first"
+	fi
+	check_arguments
+	install_packages build
+	build
+	check_kernel_and_rules
+	make_way
+	mkdir -p "$ETC"
+	record PREFIX "$PREFIX"
+	install_files
+	mount_bpffs
+	write_configuration
+	say 'steering and shuntd'
+	if has_systemd; then
+		start_by_systemd
+	else
+		start_by_hand
+	fi
+	wait_until_served
+	give_hints
+	say 'done; take it away with: shunt-deploy.sh --remove'
+	status
+}
+
+shuntd_state() {
+	local pid
+
+	if has_systemd; then
+		systemctl is-active shuntd.service
+	elif pid=$(shuntd_pid); then
+		echo "running, pid $pid, log $LOG_FILE"
+	else
+		echo 'not running: run shunt-deploy.sh again, or see man shuntd'
+		return 1
+	fi
+}
+
+status() {
+	local well=yes text
+
+	PREFIX=$(value_of PREFIX "$RECORD")
+	[[ -n $PREFIX ]] || die 'nothing is deployed here'
+	say "shunt, installed below $PREFIX"
+	text=$(shuntd_state) || well=
+	echo "shuntd: $text"
+	if text=$(shuntctl status); then
+		echo "$text"
+		! grep -qE '^conflicts|NOT ATTACHED|NONE$|: 0 IPv4 and 0 IPv6 sockets live' \
+			<<<"$text" || well=
+	else
+		well=
+	fi
+	[[ -n $well ]] || die 'not all is well, see above'
+}
+
+remove_configuration() {
+	local sum
+
+	sum=$(value_of RULES_SUM "$RECORD")
+	if [[ -e $ETC/rules && $(sha256sum <"$ETC/rules") != "$sum" ]]; then
+		note "'$ETC/rules' was changed by somebody, so it stays"
+	else
+		rm -f "$ETC/rules"
+	fi
+	rm -f "$ETC/steer.conf" "$ETC/shuntd.conf" "$RECORD" "$FILES"
+	rmdir --ignore-fail-on-non-empty "$ETC"
+	[[ ! -d $RUN ]] || rmdir --ignore-fail-on-non-empty "$RUN"
+}
+
+remove_files() {
+	local name
+
+	[[ -e $FILES ]] || return 0
+	while read -r name; do
+		if [[ $name == */ ]]; then
+			[[ ! -d $name ]] || rmdir --ignore-fail-on-non-empty "$name"
+		else
+			rm -f "$name"
+		fi
+	done < <(sort -r "$FILES")
+}
+
+remove() {
+	PREFIX=$(value_of PREFIX "$RECORD")
+	if [[ -z $PREFIX ]]; then
+		say 'nothing is deployed here'
+		return 0
+	fi
+	say 'stop shuntd and steering'
+	if has_systemd; then
+		systemctl --quiet disable --now shuntd.service shunt-steer.service || true
+	else
+		stop_shuntd
+	fi
+	if [[ -x $PREFIX/sbin/shuntctl && $(stat -f -c %T /sys/fs/bpf) == bpf_fs ]]; then
+		shuntctl down || die "'shuntctl down' failed, as said above; nothing was removed"
+	fi
+	unmount_bpffs
+	say 'remove what was installed'
+	remove_files
+	remove_configuration
+	! has_systemd || systemctl daemon-reload
+	say 'done; packages stay, and so does what was built'
+}
+
+sandbox() {
+	: "${PREFIX:=/usr/local}"
+	install_packages test
+	build
+	say 'sandbox'
+	exec "$SOURCE/deploy/sandbox.sh" "$BUILD"
+}
+
+main() {
+	parse_arguments "$@"
+	((EUID == 0)) || die "must be root: sudo $0 $*"
+	"$VERB"
+}
+
+main "$@"

@@ -1,0 +1,262 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# What is written is true: manual pages and help say the same, every counter and map is
+# described, commands and rules of the docs exist and are accepted, the quickstart runs.
+
+# shellcheck source-path=SCRIPTDIR disable=SC2016 # the backquotes are those of Markdown
+
+# shellcheck source=../net/lib.sh
+. "$(dirname "$0")/../net/lib.sh"
+
+ROOT=$(cd "$LAB_DIR/../.." && pwd)
+SHUNTCTL=$LAB_BUILD/shuntctl
+SHUNTD=$LAB_BUILD/shuntd
+DOCS=("$ROOT/README.md" "$ROOT"/docs/*.md)
+
+# same_lists WHAT LEFT RIGHT: two lists, a word or line each
+same_lists() {
+	[[ -n $2 ]] || fail "no $1 found: this check is blind" || return 1
+	diff -U0 <(sort -u <<<"$2") <(sort -u <<<"$3") >&2 || fail "$1 differ"
+}
+
+# ---- manual pages and help -----------------------------------------------------------------------
+
+commands() {
+	"$SHUNTCTL" --help | sed -nE '/^commands:/,/^$/s/^  ([a-z]+( [a-z]+)?)  .*/\1/p'
+}
+
+options_of_help() {
+	"$@" --help | sed -nE 's/^ +(-[a-zA-Z], *)?--([a-z-]+).*/\2/p'
+}
+
+letters_of_help() {
+	"$@" --help | sed -nE 's/^ +-([a-zA-Z]), *--.*/\1/p'
+}
+
+# options_of_man PAGE: names of .It lines
+options_of_man() {
+	grep -E '^\.It Fl' "$ROOT/docs/man/$1" | grep -oE '(^| )Fl -[a-z-]+' | sed 's/.*Fl -//'
+}
+
+letters_of_man() {
+	sed -nE 's/^\.It Fl ([a-zA-Z]) .*/\1/p' "$ROOT/docs/man/$1"
+}
+
+man_of_shuntctl() {
+	local command all='' letters=''
+
+	while read -r command; do
+		# shellcheck disable=SC2086 # words of the command
+		all+=$(options_of_help "$SHUNTCTL" $command)$'\n'
+		# shellcheck disable=SC2086
+		letters+=$(letters_of_help "$SHUNTCTL" $command)$'\n'
+	done < <(commands)
+	same_lists 'options of shuntctl in help and manual' "$(sed '/^$/d' <<<"$all")" \
+		"$(options_of_man shuntctl.8)"
+	same_lists 'letters of shuntctl in help and manual' "$(sed '/^$/d' <<<"$letters")" \
+		"$(letters_of_man shuntctl.8)"
+	same_lists 'commands in help and synopsis' "$(commands)" \
+		"$(sed -nE '/^\.Sh SYN/,/^\.Sh DESC/s/^\.Cm ([a-z]+( [a-z]+)?)$/\1/p' \
+			"$ROOT/docs/man/shuntctl.8" | grep -v '^tcp')"
+	same_lists 'commands in help and description' "$(commands)" \
+		"$(sed -nE 's/^\.It Cm (.*)/\1/p' "$ROOT/docs/man/shuntctl.8")"
+}
+
+man_of_shuntd() {
+	same_lists 'options of shuntd in help and manual' "$(options_of_help "$SHUNTD")" \
+		"$(options_of_man shuntd.8)"
+	same_lists 'letters of shuntd in help and manual' "$(letters_of_help "$SHUNTD")" \
+		"$(letters_of_man shuntd.8)"
+	# The synopsis has them all but those that only print.
+	same_lists 'options of shuntd in manual and synopsis' \
+		"$(options_of_man shuntd.8 | grep -vxE 'help|version|config|target')" \
+		"$(sed -nE '/^\.Sh SYN/,/^\.Sh DESC/s/^\.Op Fl -([a-z-]+).*/\1/p' \
+			"$ROOT/docs/man/shuntd.8")"
+}
+
+# Defaults that help shows stand in the manual's paragraph of that option.
+defaults_of_shuntd() {
+	local option value text n=0
+
+	while read -r option value; do
+		text=$(sed -n "/^\.It.* Fl -$option/,/^\.It Fl/p" "$ROOT/docs/man/shuntd.8" |
+			sed 1d)
+		grep -qE "(^|[^a-z0-9])$value([^a-z0-9]|$)" <<<"$text" ||
+			fail "the manual does not say that --$option is $value"
+		n=$((n + 1))
+	done < <("$SHUNTD" --help | sed -nE 's/^ .*--([a-z-]+) .*\(([a-z0-9]+)\)$/\1 \2/p')
+	at_least 'defaults found' $n 5
+}
+
+# ---- names in the code and in the docs -----------------------------------------------------------
+
+# rows_of_macro FILE MACRO: "| `name` | sentence |" of each X(id, "name", "sentence")
+rows_of_macro() {
+	sed -n "/define $2(X)/,/^$/p" "$1" |
+		grep -oE 'X\([A-Z0-9_]+,\s+"[a-z0-9_-]+",\s+"[^"]*"\)' |
+		sed -E 's/[^"]*"([^"]*)"[^"]*"([^"]*)".*/| `\1` | \2 |/'
+}
+
+described_counters() {
+	local rows
+
+	rows=$(rows_of_macro "$ROOT/include/shunt/abi.h" SHUNT_COUNTERS)
+	same 'counters' "$(wc -l <<<"$rows")" \
+		"$(grep -cE '^\s+X\(' "$ROOT/include/shunt/abi.h")"
+	same_lists 'counters in abi.h and operations.md' "$rows" \
+		"$(sed -n '/^## Counters/,/^## /p' "$ROOT/docs/operations.md" | grep '^| `')"
+}
+
+described_reasons() {
+	same_lists 'reasons in counters.h and operations.md' \
+		"$(rows_of_macro "$ROOT/proxy/counters.h" FLOW_REASONS)" \
+		"$(sed -n '/^| end |/,/^$/p' "$ROOT/docs/operations.md" | grep '^| `')"
+}
+
+described_maps() {
+	same_lists 'maps in maps.h and architecture.md' \
+		"$(sed -nE 's/^\} ([a-z_]+) SEC\("\.maps"\);/\1/p' "$ROOT/bpf/maps.h")" \
+		"$(sed -n '/^## Maps/,/^## /p' "$ROOT/docs/architecture.md" |
+			sed -nE 's/^\| `([a-z_]+)`.*/\1/p')"
+}
+
+# Paths that the docs name exist.
+named_files() {
+	local doc path n=0
+
+	for doc in "${DOCS[@]}"; do
+		while read -r path; do
+			n=$((n + 1))
+			[[ -e ${doc%/*}/$path ]] ||
+				fail "${doc##*/} links to '$path', which is not there"
+		done < <(grep -oE '\]\([^)#:]+\)' "$doc" | tr -d '()]')
+	done
+	at_least 'links' $n 5
+	while read -r path; do
+		[[ -e $ROOT/$path ]] || fail "the README's tree names '$path', which is not there"
+	done < <(sed -n '/^## The tree/,/^## /p' "$ROOT/README.md" | grep -oE '^[a-z]+/')
+	for path in "$ROOT"/*/; do
+		path=$(basename "$path")
+		[[ $path == build* || $path == LICENSES ]] ||
+			grep -q "^$path/ " "$ROOT/README.md" ||
+			fail "the README's tree does not name '$path/'"
+	done
+}
+
+# ---- commands ----------------------------------------------------------------------------------
+
+# Lines of the docs' sh blocks, without sudo and here-documents.
+runnable() {
+	cat "${DOCS[@]}" | sed -n '/^```sh$/,/^```$/p' | sed '/^```/d; /<<END/,/^END$/d' |
+		sed -E 's/^sudo //; s/^sh -c .(.*).$/\1/; s/ *[<>].*//'
+}
+
+# known_options LINE HELP: each --option of the line is in the text
+known_options() {
+	local option
+
+	while read -r option; do
+		grep -qE -- "(^|[ ,|[])$option([ ,]|$)" <<<"$2" || fail "no option '$option': $1"
+	done < <(grep -oE ' -(-[a-z-]+|[a-z])\b' <<<"$1")
+}
+
+known_command() {
+	local line=$1 command
+
+	while read -r command; do
+		if [[ " $line " == *"shuntctl $command "* ]]; then
+			# shellcheck disable=SC2086 # words of the command
+			known_options "$line" "$("$SHUNTCTL" $command --help)"
+			return
+		fi
+	done < <(commands)
+	fail "no such command: $line"
+}
+
+commands_exist() {
+	local line n=0
+
+	while read -r line; do
+		n=$((n + 1))
+		case $line in
+		shuntctl\ * | build/shuntctl\ *) known_command "$line" ;;
+		shuntd* | build/shuntd*) known_options "$line" "$("$SHUNTD" --help)" ;;
+		deploy/shunt-deploy.sh\ *)
+			known_options "$line" "$("$ROOT/deploy/shunt-deploy.sh" --help)" ;;
+		test/run.sh*) known_options "$line" "$("$ROOT/test/run.sh" --help)" ;;
+		cmake\ *) ;;
+		*) fail "the docs have a command this check does not know: $line" ;;
+		esac
+	done < <(runnable)
+	at_least 'commands' $n 10
+}
+
+# Rules in here-documents and in `rule add` lines are loaded into an instance.
+rules_are_accepted() {
+	local n=0 rule
+
+	"$SHUNTCTL" up -f /dev/null
+	sed -n '/<<END$/,/^END$/p' "${DOCS[@]}" | grep -E '^[0-9]+ ' >"$T/lines"
+	grep -ohE 'shuntctl rule add [0-9][^`]*' "${DOCS[@]}" "$ROOT"/docs/man/*.8 |
+		sed 's/shuntctl rule add //' >>"$T/lines"
+	sed -nE 's/^# ([0-9]+ .*)/\1/p' "$ROOT/deploy/rules.example" >>"$T/lines"
+	while read -r rule; do
+		n=$((n + 1))
+		echo "$rule" >"$T/rule"
+		"$SHUNTCTL" up -f "$T/rule" || fail "the docs have a rule that is refused: $rule"
+	done <"$T/lines"
+	at_least 'rules' $n 8
+	"$SHUNTCTL" down
+}
+
+# The piece of C of the README compiles.
+readme_code() {
+	sed -n '/^```c$/,/^```$/p' "$ROOT/README.md" | sed '/^```/d' >"$T/serve.c"
+	grep -q shunt_target_set_sockets "$T/serve.c"
+	cc -fsyntax-only -std=gnu11 -D_GNU_SOURCE -Wall -Werror -I "$ROOT/include" \
+		"$T/serve.c"
+}
+
+manual_is_well_formed() {
+	mandoc -Tlint -Wwarning "$ROOT"/docs/man/*.8 >&2
+}
+
+completion() {
+	local -a COMP_WORDS=(shuntctl '') COMPREPLY=()
+	local COMP_CWORD=1
+
+	PATH=$LAB_BUILD:$PATH
+	# shellcheck source=../../deploy/completion/shuntctl.bash
+	. "$ROOT/deploy/completion/shuntctl.bash"
+	_shuntctl
+	same_lists 'commands in help and completion' "$(commands | cut -d' ' -f1)" \
+		"$(printf '%s\n' "${COMPREPLY[@]}" | grep -v '^-')"
+	COMP_WORDS=(shuntctl up -i '') COMP_CWORD=3
+	_shuntctl
+	[[ " ${COMPREPLY[*]} " == *' lo '* ]] || fail "no 'lo' in: ${COMPREPLY[*]}"
+}
+
+quickstart() {
+	"$ROOT/deploy/sandbox.sh" "$LAB_BUILD" >"$T/sandbox.out"
+	at_least 'lines as expected' "$(grep -c ' ok$' "$T/sandbox.out")" 20
+	! grep -q 'NOT AS EXPECTED' "$T/sandbox.out" || fail 'some are not as expected'
+}
+
+check DOC-01 'manual and help of shuntctl name the same' man_of_shuntctl
+check DOC-02 'manual and help of shuntd name the same' man_of_shuntd
+check DOC-03 'manual and help of shuntd give the same defaults' defaults_of_shuntd
+check DOC-04 'every counter is described' described_counters
+check DOC-05 'every reason for the end of a flow is described' described_reasons
+check DOC-06 'every map is described' described_maps
+check DOC-07 'every file the docs name exists' named_files
+check DOC-08 'every command of the docs exists' commands_exist
+check DOC-09 'every rule of the docs is accepted' rules_are_accepted
+check DOC-10 'the code of the README compiles' readme_code
+if command -v mandoc >/dev/null; then
+	check DOC-11 'the manual pages are well-formed' manual_is_well_formed
+fi
+check DOC-12 'completion knows the commands' completion
+check -t 120 DOC-13 'the sandbox of the README works' quickstart
+
+story_run "$@"

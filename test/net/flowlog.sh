@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# What shuntd --log-flows says of a flow is what happened.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# field NAME: of the last line of the flow log
+field() {
+	tail -n 1 "$T/shuntd.out" | grep -oE "(^| )$1=[^ ]+" | cut -d= -f2-
+}
+
+lines() {
+	wc -l <"$T/shuntd.out"
+}
+
+log_is_true() {
+	family "$1"
+	lab_up
+	web_server sv
+	up -i u0
+	rules '100 in on c0 tcp to any port 80 proxy' '110 in on c0 tcp to any port 9 proxy'
+	shuntd --log-flows --workers 1
+	in_ns cl curl -sS --noproxy '*' --max-time 5 --local-port 33333 "http://$SV_U/hello" >&2
+	wait_for 5 '(($(lines) == 1))'
+	same client "$(field client)" "$CL_U:33333"
+	same destination "$(field destination)" "$SV_U:80"
+	same rule "$(field rule)" 100
+	same end "$(field end)" fin
+	same 'source that the server saw' "$(field source)" "$(seen sv | sed "s/ /:/; s/^$GW_U/$GW_U_U/")"
+	at_least 'bytes down' "$(field down)" 100
+	# A loop that has slept must not count its sleep to the flow that wakes it.
+	since=$SECONDS
+	wait_for 5 '((SECONDS > since + 2))'
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 5 '(($(lines) == 2))'
+	at_most 'duration, ms' "$(field ms)" 900
+	must_fail '56|7' '.*' fetch cl "http://$SV_U:9/hello"
+	wait_for 5 '(($(lines) == 3))'
+	same 'rule of the refused flow' "$(field rule)" 110
+	same 'end of the refused flow' "$(field end)" refused
+	# Not steered, not logged.
+	fetch_hello cl "http://$SV_U:8080/hello"
+	same lines "$(lines)" 3
+}
+
+for fam in 4 6; do
+	check "FLOWLOG-01-v$fam" "the flow log tells what happened (IPv$fam)" log_is_true $fam
+done
+
+story_run "$@"

@@ -1,0 +1,106 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Flows that start on the host itself: gw is also the client, `up --out` steers what it sends
+# out of u0.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+up_out() {
+	ctl up -i u0 --out --hook "$HOOK" >/dev/null
+}
+
+# as_user UID COMMAND...: on gw
+as_user() {
+	in_ns gw setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"
+}
+
+user_fetches() {
+	same "answer to user $1" "$(as_user "$1" curl -sS --noproxy '*' --max-time 5 "$2")" \
+		'hello from sv'
+}
+
+by_user() {
+	HOOK=$1
+	family "$2"
+	lab_up
+	web_server sv
+	up_out
+	rules '100 out tcp to any port 80 uid 1000-1010 proxy'
+	shuntd
+	user_fetches 1005 "http://$SV_U/hello"
+	same 'flows of the rule' "$(rule_flows 100)" 1
+	same 'accepted by shuntd' "$(proxied accepted)" 1
+	user_fetches 0 "http://$SV_U/hello"
+	user_fetches 1011 "http://$SV_U/hello"
+	user_fetches 1005 "http://$SV_U:8080/hello"
+	same 'flows of the rule, after others' "$(rule_flows 100)" 1
+	fetch_hello cl "http://$SV_U/hello"
+	same 'flows of the rule, after a forwarded one' "$(rule_flows 100)" 1
+	same 'accepted by shuntd at the end' "$(proxied accepted)" 1
+	wait_for 5 '(($(requests sv) == 5))'
+}
+
+# With a rule for everybody, shuntd's own connections match it, too.
+never_itself() {
+	HOOK=$1
+	family "$2"
+	lab_up
+	flow_server
+	up_out
+	rules '100 out tcp to any port 7000 proxy'
+	shuntd
+	in_ns gw "$flowgen" client "$SV_U:7000" -n 200 -c 50 >&2
+	flows_right 200
+	same 'flows of the rule' "$(rule_flows 100)" 200
+	same 'accepted by shuntd' "$(proxied accepted)" 200
+}
+
+large() {
+	local size=1G
+
+	[[ -z $LAB_FAST ]] || size=64M
+	HOOK=$1
+	family "$2"
+	lab_up
+	flow_server
+	up_out
+	rules '100 out tcp to any port 7000 uid 1000 proxy'
+	shuntd
+	as_user 1000 "$flowgen" client "$SV_U:7000" --up $size --down $size --order free >&2
+	flows_right 1
+	same 'accepted by shuntd' "$(proxied accepted)" 1
+	same 'bytes through shuntd' "$(proxied bytes_down)" "$(flow_report .sent)"
+}
+
+no_proxy() {
+	HOOK=$1
+	family "$2"
+	lab_up
+	web_server sv
+	up_out
+	rules '100 out tcp to any port 80 proxy fail open' \
+		'110 out tcp to any port 8080 proxy fail closed'
+	user_fetches 1000 "http://$SV_U/hello"
+	must_fail '7|28' 'connect|timed out' \
+		as_user 1000 curl -sS --max-time 2 "http://$SV_U:8080/hello"
+	same 'requests that reached the server' "$(requests sv)" 1
+	at_least 'failed open' "$(counter fail_open)" 1
+	at_least 'failed closed' "$(counter fail_closed)" 1
+}
+
+for hook in tcx clsact; do
+	for fam in 4 6; do
+		check "HOST-01-$hook-v$fam" "only the selected user is proxied ($hook, IPv$fam)" \
+			by_user $hook $fam
+		check "HOST-02-$hook-v$fam" "shuntd never takes its own connections ($hook, IPv$fam)" \
+			never_itself $hook $fam
+		check "HOST-03-$hook-v$fam" "1 GiB up and down arrives whole ($hook, IPv$fam)" \
+			large $hook $fam
+		check "HOST-04-$hook-v$fam" "without shuntd: fail open, fail closed ($hook, IPv$fam)" \
+			no_proxy $hook $fam
+	done
+done
+
+story_run "$@"

@@ -1,0 +1,168 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# What is wrong gets a clear answer and changes nothing.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+shuntctl=$LAB_BUILD/shuntctl
+
+# refuses CODE REGEX COMMAND...: as must_fail, and nothing has changed
+refuses() {
+	snapshot gw >"$T/state.then"
+	must_fail "$@"
+	snapshot gw >"$T/state.now"
+	assert_same_state "$T/state.then" "$T/state.now"
+}
+
+# The rules in the instance are as before.
+refuses_rule() {
+	ctl --json rule list >"$T/rules.then"
+	refuses "$@"
+	ctl --json rule list | diff -U0 "$T/rules.then" - >&2
+}
+
+surroundings() {
+	lab_up
+	refuses 1 "root|privilege|permi|capab" \
+		in_ns gw setpriv --reuid 1000 --regid 1000 --clear-groups "$shuntctl" up -i c0
+	refuses 1 'bpffs|/sys/fs/bpf' \
+		in_ns gw unshare --mount sh -c "umount /sys/fs/bpf && exec $shuntctl up -i c0"
+	refuses 1 "'nope'" ctl up -i nope
+	refuses 1 "'nope'" ctl up -i c0 -i nope
+	refuses 1 "'nope'" in_ns gw "$shuntctl" --netns nope up -i c0
+	refuses 1 '[^a-z]up|not up|no instance' ctl status
+	refuses 1 '[^a-z]up|not up|no instance' ctl rule list
+	refuses 1 '[^a-z]up|not up|no instance' ctl rule add 100 in tcp port 80 proxy
+	ctl down
+}
+
+usage() {
+	lab_up
+	up
+	refuses 2 . ctl
+	refuses 2 'frobnicate' ctl frobnicate
+	refuses 2 'frobnicate' ctl rule frobnicate
+	refuses 2 . ctl up --no-such-option
+	refuses 2 . ctl rule del
+	refuses '1|2' "'12x'" ctl rule del 12x
+	refuses '1|2' 'hook|sometimes' ctl up -i c0 --hook sometimes
+	refuses '1|2' '0x7|bits' ctl up -i u0 --mark 0x7
+	refuses '1|2' 'table|-5' ctl up -i u0 --table -5
+	refuses '1|2' 'instance|name|\.\.' ctl --instance ../x up -i c0
+	in_ns gw "$shuntctl" --help >"$T/help"
+	grep -q '^usage\|^Usage' "$T/help"
+	same 'what help says on stderr' "$("$shuntctl" --help 2>&1 >/dev/null)" ''
+	in_ns gw "$LAB_BUILD/shuntd" --help | grep -q .
+	refuses 2 'frobnicate' in_ns gw "$LAB_BUILD/shuntd" --frobnicate
+	refuses 2 'source' in_ns gw "$LAB_BUILD/shuntd" --source nobody
+	echo 'no-such-key: 1' >"$T/conf"
+	refuses 1 'conf:1|no-such-key' in_ns gw "$LAB_BUILD/shuntd" -c "$T/conf"
+	refuses 1 "cannot read.*nowhere" in_ns gw "$LAB_BUILD/shuntd" -c "$T/nowhere"
+}
+
+rules_in_words() {
+	local rule
+
+	lab_up
+	up
+	rules '10 pass to 10.0.0.0/8' '100 in tcp to any port 80 proxy'
+	while IFS='|' read -r rule word; do
+		# shellcheck disable=SC2086 # words
+		refuses_rule '1|2' "$word" ctl rule add $rule
+	done <<-'END'
+		in tcp proxy|priority
+		x in tcp proxy|'x'
+		-1 in tcp proxy|'-1'
+		4294967296 in tcp proxy|4294967296
+		200|action
+		200 in tcp|action
+		200 in tcp port 80x proxy|'80x'
+		200 in tcp port 65536 proxy|'65536'
+		200 in tcp port 90-80 proxy|90-80
+		200 in tcp to 10.0.0.0/33 proxy|10.0.0.0/33
+		200 in tcp to 10.0.0.1/8 proxy|10.0.0.1/8
+		200 in tcp to 10.0.0 proxy|'10.0.0'
+		200 in tcp to fd00::/129 proxy|fd00::/129
+		200 in tcp to ::ffff:10.0.0.1 proxy|::ffff:10.0.0.1
+		200 in sctp to any proxy|'sctp'
+		200 in tcp to any proxy two targets|targets
+		200 in tcp to any drop drop|drop
+		200 in tcp in tcp to any drop|in
+		200 in tcp from any from any drop|from
+		200 in uid 0 tcp to any proxy fail maybe|maybe
+		200 in tcp on a-name-that-is-too-long to any drop|a-name-that-is-too-long
+		200 in tcp port 80 proxy ../../etc|../../etc
+	END
+	refuses_rule 1 '100' ctl rule add 100 in tcp to any port 81 proxy
+	refuses_rule 1 '200' ctl rule del 200
+	refuses_rule 1 'elsewhere|set' ctl rule add 200 in tcp to @elsewhere port 81 proxy
+}
+
+rule_files() {
+	lab_up
+	up
+	rules '10 pass to 10.0.0.0/8' '100 in tcp to any port 80 proxy'
+	printf '%s\n' '# a comment' '20 in tcp to any drop' '30 in tcp port 80x proxy' >"$T/bad"
+	refuses_rule 1 "bad:3:.*'80x'" ctl up -f "$T/bad"
+	printf '%s\n' '20 in tcp to any drop' '20 in udp to any drop' >"$T/bad"
+	refuses_rule 1 'bad:2:.*20' ctl up -f "$T/bad"
+	printf '20 in tcp to any drop\n30 in tcp \0 drop\n' >"$T/bad"
+	refuses_rule 1 'bad:2:' ctl up -f "$T/bad"
+	head -c 100000 /dev/zero | tr '\0' 'x' >"$T/bad"
+	refuses_rule 1 'bad:1:' ctl up -f "$T/bad"
+	refuses_rule 1 "nowhere" ctl up -f "$T/nowhere"
+	refuses_rule 1 "'?$T'?" ctl up -f "$T"
+	: >"$T/empty"
+	ctl up -f "$T/empty" >&2
+	same 'rules after an empty file' "$(ctl --json rule list | jq length)" 0
+	# `up -f` with a bad file leaves nothing.
+	ctl down
+	printf '30 in tcp port 80x proxy\n' >"$T/bad"
+	refuses 1 "bad:1:" ctl up -i c0 -f "$T/bad"
+}
+
+ports() {
+	lab_up
+	up
+	start_ready taken gw "$tcploop" -t 60 listen 15001 accept
+	refuses 1 '15001' in_ns gw timeout 5 "$LAB_BUILD/shuntd" --port 15001 --workers 1
+	stop taken KILL
+	start_ready shuntd gw "$LAB_BUILD/shuntd" --port 15001 --workers 1
+	must_fail 1 'another shuntd' in_ns gw timeout 5 "$LAB_BUILD/shuntd"
+}
+
+# What others have in the same places is left alone, by `up` and by `down`.
+others() {
+	local option
+
+	lab_up
+	for option in -4 -6; do
+		ip -n gw $option rule add pref 1000 fwmark 0x200000/0x200000 lookup 77
+		ip -n gw $option rule add pref 1000 iif c0 lookup 78
+	done
+	lab_mark
+	up
+	ctl down
+	snapshot gw >"$T/state.now"
+	assert_same_state "$T/state.before" "$T/state.now"
+	ip -n gw route add 192.0.2.0/24 via 10.2.0.2 table 3020
+	ip -n gw -6 route add 2001:db8::/32 via fd02::2 table 3020
+	lab_mark
+	# A table that is somebody's: refused, or shared and left as it was.
+	ctl up -i c0 >/dev/null || refuses 1 '3020' ctl up -i c0
+	ctl down
+	snapshot gw >"$T/state.now"
+	assert_same_state "$T/state.before" "$T/state.now"
+	ctl up -i c0 --table 3021 --pref 900 >/dev/null
+}
+
+check IN-01 'no root, no bpffs, no such interface, nothing up' surroundings
+check IN-02 'wrong words and options' usage
+check -t 90 IN-03 'wrong rules' rules_in_words
+check IN-04 'wrong rule files' rule_files
+check IN-05 'port in use, second daemon' ports
+check IN-06 'rules and tables of others' others
+
+story_run "$@"
