@@ -16,7 +16,8 @@ build_packages=(cmake make gcc clang llvm libc6-dev linux-libc-dev pkg-config li
 bench_packages=(iproute2 util-linux procps ethtool nftables strace linux-perf python3-minimal
 	haproxy nginx-light libnginx-mod-stream redsocks)
 
-test_packages=(iproute2 util-linux procps curl nginx-light jq bpftool strace socat)
+test_packages=(iproute2 util-linux procps curl nginx-light jq bpftool strace socat mandoc
+	libclang-rt-14-dev python3-minimal)
 
 usage() {
 	echo "usage: packages.sh build|test|bench|run"
@@ -36,6 +37,30 @@ missing_of() {
 
 	for name in "$@"; do
 		is_installed "$name" || echo "$name"
+	done
+}
+
+# A server that comes with a package (nginx, HAProxy) must not start by that: policy-rc.d is
+# Debian's way to say so. One that is there already is left as it is.
+POLICY=/usr/sbin/policy-rc.d
+
+forbid_services() {
+	[[ ! -e $POLICY ]] || return 0
+	printf '#!/bin/sh\nexit 101\n' >"$POLICY"
+	chmod 755 "$POLICY"
+	trap 'rm -f "$POLICY"' EXIT
+}
+
+# Nor at the next boot, if it is new.
+disable_new_services() {
+	local name
+
+	command -v systemctl >/dev/null || return 0
+	for name in "$@"; do
+		case $name in
+		nginx-light) systemctl --quiet disable nginx.service ;;
+		haproxy | redsocks) systemctl --quiet disable "$name.service" ;;
+		esac >/dev/null 2>&1 || true
 	done
 }
 
@@ -68,10 +93,13 @@ main() {
 		echo "packages.sh: must be root to install: ${missing[*]}" >&2
 		return 1
 	fi
+	forbid_services
 	# The package lists may be absent or old: read them anew only if they do not do.
-	install_packages "${missing[@]}" >/dev/null 2>&1 && return 0
-	apt-get update
-	install_packages "${missing[@]}"
+	if ! install_packages "${missing[@]}" >/dev/null 2>&1; then
+		apt-get update
+		install_packages "${missing[@]}"
+	fi
+	disable_new_services "${missing[@]}"
 }
 
 main "$@"

@@ -12,7 +12,6 @@ ETC=/etc/shunt
 RECORD=$ETC/deployed	# what a deployment made, for the next run and for --remove
 FILES=$ETC/installed	# its files and directories
 RUN=/run/shunt
-POLICY=/usr/sbin/policy-rc.d # of Debian's packages: may services start?
 PID_FILE=$RUN/shuntd.pid # without systemd
 LOG_FILE=$RUN/shuntd.log
 
@@ -145,36 +144,14 @@ check_kernel_and_rules() {
 
 # ---- packages and build --------------------------------------------------------------------------
 
-# A server that comes with a package (nginx, for the sandbox) is not to start by that.
-forbid_services() {
-	[[ ! -e $POLICY ]] || return 0
-	printf '#!/bin/sh\nexit 101\n' >"$POLICY"
-	chmod 755 "$POLICY"
-	trap allow_services EXIT
-}
-
-allow_services() {
-	rm -f "$POLICY"
-	trap - EXIT
-}
-
 # install_packages build|test
 install_packages() {
-	local had_nginx='' forbidden=''
-
 	[[ -n $PACKAGES ]] || return 0
 	say 'packages'
 	command -v apt-get >/dev/null ||
 		die 'this is not Debian: see docs/operations.md, and add --no-install-packages'
-	! command -v nginx >/dev/null || had_nginx=yes
-	[[ -e $POLICY ]] || forbidden=yes
-	forbid_services
 	"$SOURCE/deploy/packages.sh" "$1" ||
 		die 'cannot install packages: is the network up, and is this Debian 12?'
-	[[ -z $forbidden ]] || allow_services
-	if [[ -z $had_nginx && -x /usr/sbin/nginx ]] && command -v systemctl >/dev/null; then
-		systemctl --quiet disable nginx.service >/dev/null 2>&1 || true
-	fi
 }
 
 build() {

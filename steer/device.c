@@ -71,6 +71,13 @@ int device_find(struct shunt *s, const char *name)
 	return search(s, name, &unused);
 }
 
+int device_find_ifindex(struct shunt *s, unsigned int ifindex)
+{
+	__u32 slot;
+
+	return bpf_map_lookup_elem(s->map.device_slots, &ifindex, &slot) ? -errno : (int)slot;
+}
+
 int device_slot(struct shunt *s, const char *name)
 {
 	struct shunt_device dev = {};
@@ -84,6 +91,20 @@ int device_slot(struct shunt *s, const char *name)
 	snprintf(dev.name, sizeof(dev.name), "%s", name);
 	r = device_write(s, unused, &dev);
 	return r ? r : unused;
+}
+
+int device_check_lo(void)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = { .ifr_name = "lo" };
+
+	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &ifr))
+		return shunt_err(-errno, "cannot look at the loopback device: %s",
+				 strerror(errno));
+	if (!(ifr.ifr_flags & IFF_UP))
+		return shunt_err(-ENETDOWN, "the loopback device is down, but steered packets are "
+					    "delivered through it: run 'ip link set lo up'");
+	return 0;
 }
 
 int device_probe(const char *name, unsigned int *ifindex, bool *l3)

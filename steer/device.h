@@ -13,9 +13,15 @@ int device_slot(struct shunt *s, const char *name);
 /* As above, -ENOENT without a message if there is none. */
 int device_find(struct shunt *s, const char *name);
 
+/* The slot in use for this ifindex whatever its name, -ENOENT without a message if there is none. */
+int device_find_ifindex(struct shunt *s, unsigned int ifindex);
+
 int device_read(struct shunt *s, int slot, struct shunt_device *out);
 /* Write the slot and keep device_slots in step: ifindex -> slot while flags has USED. */
 int device_write(struct shunt *s, int slot, const struct shunt_device *dev);
+
+/* Is the loopback device up? Without it nothing is delivered locally. Message if not. */
+int device_check_lo(void);
 
 /* ifindex of an interface and whether it has a link header. Refuses what we cannot steer on. */
 int device_probe(const char *name, unsigned int *ifindex, bool *l3);

@@ -2,6 +2,7 @@
 #include "hook.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "attach.h"
 #include "device.h"
@@ -115,12 +116,44 @@ static int fill_device(const struct shunt *s, const struct hook_request *req,
 	return 0;
 }
 
+/*
+ * A device keeps its programs when it is renamed, but its routing rules stay with the old name
+ * (kernel-facts H3). Give its slot the new one; a slot that only a rule named moves out of the way.
+ */
+static int follow_rename(struct shunt *s, const char *name)
+{
+	int slot = device_find_ifindex(s, if_nametoindex(name)), other, r;
+	struct shunt_device dev, named;
+
+	if (slot < 0)
+		return 0;
+	r = device_read(s, slot, &dev);
+	if (r || !strcmp(dev.name, name))
+		return r;
+	other = device_find(s, name);
+	if (other > 0)
+		r = device_read(s, other, &named);
+	if (!r && other > 0) {
+		memcpy(named.name, dev.name, sizeof(named.name));
+		r = device_write(s, other, &named);
+	}
+	if (!r)
+		r = policy_del_rules(&s->info, dev.name);
+	if (r)
+		return r;
+	snprintf(dev.name, sizeof(dev.name), "%s", name);
+	return device_write(s, slot, &dev);
+}
+
 int hook_add(struct shunt *s, const struct hook_request *req, struct hook_undo *undo)
 {
 	struct shunt_device dev;
 	int slot, r;
 
 	undo->slot = 0;
+	r = follow_rename(s, req->device);
+	if (r)
+		return r;
 	slot = device_slot(s, req->device);
 	if (slot < 0)
 		return slot;

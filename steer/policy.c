@@ -95,7 +95,8 @@ static bool route_is_ours(struct rtnl_route *route)
 
 /* ---- check --------------------------------------------------------------------------- */
 
-static int check_rules(struct nl_sock *sk, const struct shunt_instance *inst, int family)
+static int check_rules(struct nl_sock *sk, const struct shunt_instance *inst, int family,
+		       bool force)
 {
 	uint32_t bits = inst->steer_mark | inst->own_mark;
 	_cleanup_cache_ struct nl_cache *cache = NULL;
@@ -107,13 +108,22 @@ static int check_rules(struct nl_sock *sk, const struct shunt_instance *inst, in
 		struct rtnl_rule *rule = (struct rtnl_rule *)o;
 		uint32_t mask = rtnl_rule_get_mask(rule);
 
-		if (!(mask & bits) || rule_is_ours(inst, rule))
+		if (rule_is_ours(inst, rule))
+			continue;
+		if (rtnl_rule_get_table(rule) == inst->table)
+			return shunt_err(-EEXIST,
+					 "%s rule %u of someone else uses routing table %u: choose "
+					 "another with --table",
+					 family_name(family), rtnl_rule_get_prio(rule),
+					 inst->table);
+		if (!(mask & bits) || force)
 			continue;
 		return shunt_err(-EEXIST,
 				 "%s rule %u of someone else looks at mark bits 0x%x/0x%x, which overlap ours "
-				 "(0x%x): choose others with --mark, or go on with --force",
+				 "(0x%x): %sgo on with --force",
 				 family_name(family), rtnl_rule_get_prio(rule),
-				 rtnl_rule_get_mark(rule), mask, bits);
+				 rtnl_rule_get_mark(rule), mask, bits,
+				 mask == ~0U ? "" : "choose others with --mark, or ");
 	}
 	return 0;
 }
@@ -146,8 +156,8 @@ int policy_check(const struct shunt_instance *inst, bool force)
 		if (!family_is_on(families[i]))
 			continue;
 		r = check_table(sk, inst, families[i]);
-		if (!r && !force)
-			r = check_rules(sk, inst, families[i]);
+		if (!r)
+			r = check_rules(sk, inst, families[i], force);
 	}
 	return r;
 }

@@ -17,8 +17,8 @@
 #include "shunt/abi.h"
 
 /*
- * Refuse (-EEXIST) a table that holds routes of others, and, unless force is set, mark bits that
- * a rule of others looks at.
+ * Refuse (-EEXIST) a table that holds routes of others or that a rule of others, another instance
+ * among them, leads to; and, unless force is set, mark bits that a rule of others looks at.
  */
 int policy_check(const struct shunt_instance *inst, bool force);
 

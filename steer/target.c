@@ -9,6 +9,7 @@
 #include "instance.h"
 #include "name.h"
 #include "pin.h"
+#include "rule_grammar.h"
 
 static int read_target(struct shunt *s, int index, struct shunt_target *out)
 {
@@ -61,6 +62,9 @@ int shunt_target_get(struct shunt *s, const char *name)
 
 	if (!name_is_valid(name))
 		return shunt_err(-EINVAL, "target '%s': " NAME_RULE, name);
+	if (rule_word_find(name, strlen(name)))
+		return shunt_err(-EINVAL, "target '%s': a word of the rule language, no rule could name it",
+				 name);
 	r = search(s, name, &unused);
 	if (r != -ENOENT)
 		return r;

@@ -180,13 +180,12 @@ static int check_devices(const struct shunt_up_options *opt)
 {
 	unsigned int ifindex;
 	bool l3;
+	int r = device_check_lo();
 
-	for (size_t i = 0; i < opt->n_devices; i++) {
-		int r = device_probe(opt->devices[i], &ifindex, &l3);
-
-		if (r)
-			return r;
-	}
+	for (size_t i = 0; i < opt->n_devices && !r; i++)
+		r = device_probe(opt->devices[i], &ifindex, &l3);
+	if (r)
+		return r;
 	if (opt->out && !opt->n_devices)
 		return shunt_err(-EINVAL, "--out needs the device where flows leave: add -i IFACE");
 	return 0;

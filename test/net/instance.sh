@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Instances beside each other, and instances whose surroundings change.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+two_instances() {
+	lab_up
+	web_server sv
+	up
+	rules '100 in tcp to any port 80 proxy fail closed'
+	snapshot gw >"$T/state.one"
+	must_fail 1 'table 3020' ctl --instance two up -i u0 --mark 0x40040
+	must_fail 1 'mark bits' ctl --instance two up -i u0 --table 3021
+	snapshot gw | diff -U0 "$T/state.one" - >&2
+	ctl --instance two up -i u0 --mark 0x40040 --table 3021
+	ctl --instance two rule add 100 in tcp to any port 81 drop
+	same 'rules of the first' "$(ctl rule list | wc -l)" 1
+	ctl --instance two down
+	snapshot gw | diff -U0 "$T/state.one" - >&2
+	shuntd
+	fetch_hello cl http://10.2.0.2/hello
+	same 'steered flows' "$(counter steer_new)" 1
+}
+
+loopback_down() {
+	lab_up
+	ip -n gw link set lo down
+	lab_mark
+	must_fail 1 'ip link set lo up' up
+	[[ ! -e /sys/fs/bpf/shunt ]]
+}
+
+# The programs stay with the device, the routing rules with the old name.
+renamed() {
+	HOOK=$1
+	lab_up
+	web_server sv
+	up
+	rules '100 in on c0,eth9 tcp to any port 80 proxy fail closed'
+	shuntd
+	fetch_hello cl http://10.2.0.2/hello
+	ip -n gw link set c0 name eth9
+	ctl --json status | jq -e '.conflicts | length > 0' >&2
+	ctl up -i eth9
+	ctl --json status | jq -e '.conflicts == []' >&2
+	fetch_hello cl http://10.2.0.2/hello
+	same 'steered flows' "$(counter steer_new)" 2
+	same 'devices' "$(ctl --json status | jq -c '[.devices[].name]')" '["eth9"]'
+	ctl down
+	ip -n gw link set eth9 name c0
+}
+
+check INST-01 'two instances need two tables and leave each other alone' two_instances
+check INST-02 'up says so if the loopback device is down' loopback_down
+for hook in tcx clsact; do
+	check "IF-03-$hook" "a renamed device is taken up again ($hook)" renamed $hook
+done
+
+story_run "$@"
