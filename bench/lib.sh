@@ -17,6 +17,7 @@ readonly SINK=7000 SOURCE_PORT=7001 ECHO=7002 WHO=7003 SOCKS=1080
 readonly FIRST_ECHO=7010 LAST_ECHO=7017
 T=/run/bench
 SERVER_PID=
+CPUS=()
 TRACER= # perf or strace: who counts system calls
 
 die() {
@@ -50,12 +51,32 @@ private_world() {
 
 # Everything on the same two CPUs, as all figures here are about sharing them.
 use_two_cpus() {
-	local -a cpus
-
-	mapfile -t cpus < <(taskset -cp $$ | sed 's/.*: //' | tr , '\n' |
+	mapfile -t CPUS < <(taskset -cp $$ | sed 's/.*: //' | tr , '\n' |
 		while IFS=- read -r first last; do seq "$first" "${last:-$first}"; done)
-	((${#cpus[@]} > 2)) || return 0
-	taskset -cp "${cpus[0]},${cpus[1]}" $$ >/dev/null
+	CPUS=("${CPUS[@]:0:2}")
+	use_cpus "$(IFS=,; echo "${CPUS[*]}")" $$
+}
+
+# use_cpus LIST PID...: with all their threads
+use_cpus() {
+	local pid
+
+	for pid in "${@:2}"; do
+		taskset -acp "$1" "$pid" >/dev/null
+	done
+}
+
+# pin_all PIDS, unpin_all PIDS: these (with commas), the server and what is started from now on, to
+# one CPU. Between two the scheduler's choice, who wakes whom across CPUs, is most of the latency.
+pin_all() {
+	local -a pids
+
+	IFS=, read -ra pids <<<"$1"
+	use_cpus "${2:-${CPUS[0]}}" $$ "$SERVER_PID" "${pids[@]}"
+}
+
+unpin_all() {
+	pin_all "$1" "$(IFS=,; echo "${CPUS[*]}")"
 }
 
 # ---- machines ------------------------------------------------------------------------------

@@ -62,13 +62,14 @@ way_start() {
 
 way_stop() {
 	[[ -z $PROXY ]] || stop "$PROXY"
-	[[ $1 != shuntd* ]] || in_ns host "$BUILD/shuntctl" down
+	[[ $1 != shuntd* ]] || in_ns host "$BUILD/shuntctl" down || true # it goes with the lab
 	PROXY=
 }
 
 # on_host LOG COMMAND...: start the proxy
 on_host() {
-	nsenter --net=/run/netns/host "${@:2}" >"$1" 2>&1 &
+	: >"$1" # at once: the last one's words are not this one's
+	nsenter --net=/run/netns/host "${@:2}" >>"$1" 2>&1 &
 	PROXY=$!
 }
 

@@ -15,7 +15,7 @@ PEERS=
 KEEP=
 DOCS=
 WAYS=()
-COMMAND="sudo bench/relay.sh${*:+ $*}"
+COMMAND='sudo bench/relay.sh' # with the options that matter for the figures
 TOOLS=
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -57,12 +57,12 @@ parse_arguments() {
 	while (($#)); do
 		case $1 in
 		--rounds | --ways | --out | --build) (($# > 1)) || usage_error "$1: needs a value" ;;&
-		--rounds) ROUNDS=$2; shift ;;
-		--ways) list=$2; shift ;;
+		--rounds) ROUNDS=$2 COMMAND+=" $1 $2"; shift ;;
+		--ways) list=$2 COMMAND+=" $1 $2"; shift ;;
 		--out) OUT=$(realpath -m "$2"); shift ;;
 		--build) BUILD=$(realpath -m "$2"); shift ;;
-		--short) SHORT=yes ;;
-		--peers) PEERS=yes ;;
+		--short) SHORT=yes COMMAND+=" $1" ;;
+		--peers) PEERS=yes COMMAND+=" $1" ;;
 		--keep) KEEP=yes ;;
 		--docs) DOCS=yes ;;
 		-h | --help) usage; exit 0 ;;
@@ -157,8 +157,8 @@ enter_sandbox() {
 
 # ---- what is measured -----------------------------------------------------------------------
 
-# Plain latency first, on a fresh proxy memory before anything else.
-loads=(idle-5000 requests-1 requests-64 up-1 up-4 down-1 down-4 connections-64)
+# Memory first, while the proxy is fresh.
+loads=(idle-5000 requests-1 one-cpu-1 requests-64 up-1 up-4 down-1 down-4 connections-64)
 
 # load_arguments LOAD: for relay-load
 load_arguments() {
@@ -168,7 +168,7 @@ load_arguments() {
 	case $1 in
 	idle-*) echo "idle $SERVER $ECHO" ;;
 	requests-1) echo "requests $SERVER $ECHO -a" ;;
-	requests-*) echo "requests $SERVER $ECHO" ;;
+	requests-* | one-cpu-*) echo "requests $SERVER $ECHO" ;;
 	up-*) echo "up $SERVER $SINK" ;;
 	down-*) echo "down $SERVER $SOURCE_PORT" ;;
 	connections-*) echo "connections $SERVER $FIRST_ECHO-$LAST_ECHO -s 1" ;;
@@ -189,8 +189,8 @@ verify() {
 	exec {who_in}>&- {who_out}<&-
 	wait "$who_pid" || true
 	[[ $seen == "$(way_source "$1")" && $n == "$expected" ]] && return 0
-	echo "the server saw $seen instead of $(way_source "$1"), and $n sockets were on the" \
-		"host instead of $expected"
+	echo "the server saw $seen (must be $(way_source "$1")), $n sockets were on the host" \
+		"(must be $expected)"
 	return 1
 }
 
@@ -218,6 +218,7 @@ measure() {
 
 	read -r -d '' -a arguments <<<"$(load_arguments "$3")" || true
 	[[ -z $4 ]] || arguments+=(-p "$4")
+	[[ $3 != one-cpu-* ]] || pin_all "$4"
 	if ! settled; then
 		fail "$1" "$2" "$3" 'connections of the load before are still open on the host'
 	elif result=$(in_ns client timeout 60 "$TOOLS/relay-load" "${arguments[@]}" 2>"$T/error"); then
@@ -226,6 +227,7 @@ measure() {
 	else
 		fail "$1" "$2" "$3" "$(cat "$T/error")"
 	fi
+	[[ $3 != one-cpu-* ]] || unpin_all "$4"
 }
 
 # count_calls WAY LOAD PIDS: a run of its own, as counting costs time

@@ -20,21 +20,29 @@
 struct run {
 	struct __sk_buff *skb;
 	struct shunt_explain *ex; /* not NULL: a test run of `explain`, leaves no trace */
+	__u8 outcome;		  /* enum shunt_counter of the exit */
 	struct packet p;
 };
 
-static __always_inline void count(const struct run *r, enum shunt_counter c)
+static __always_inline void count_up(enum shunt_counter c)
 {
 	__u32 key = c;
 	__u64 *n = bpf_map_lookup_elem(&counters, &key);
 
-	if (n && !r->ex)
+	if (n)
 		(*n)++;
 }
 
-static __always_inline int leave(const struct run *r, enum shunt_counter c, int verdict)
+static __always_inline void count(const struct run *r, enum shunt_counter c)
+{
+	if (!r->ex)
+		count_up(c);
+}
+
+static __always_inline int leave(struct run *r, enum shunt_counter c, int verdict)
 {
 	count(r, c);
+	r->outcome = c;
 	if (r->ex) {
 		r->ex->counter = c;
 		r->ex->verdict = verdict;

@@ -12,6 +12,7 @@
 
 struct query {
 	const struct packet *p;
+	struct run *run;
 	__u8 dir;   /* enum shunt_dir */
 	__u8 proto; /* enum shunt_proto */
 	__u16 device;
@@ -27,6 +28,7 @@ struct decision {
 	__u32 priority;
 	__u32 stat;
 	__u32 rule;
+	__u32 limit_rate, limit_burst;
 	__u64 generation;
 };
 
@@ -81,6 +83,7 @@ struct search {
 	struct query q;
 	struct decision d;
 	__u32 entries_at, rules_at;
+	__u32 after; /* rules below this priority number are not asked */
 };
 
 static long try_entry(__u32 i, void *ctx)
@@ -92,7 +95,7 @@ static long try_entry(__u32 i, void *ctx)
 	if (!e || !entry_matches(e, &s->q))
 		return !e;
 	rule = gen_cell(s->rules_at + e->rule);
-	if (!rule || !sender_matches(rule, &s->q))
+	if (!rule || rule->priority < s->after || !sender_matches(rule, &s->q))
 		return 0;
 	s->d.action = rule->action;
 	s->d.flags = rule->flags;
@@ -100,10 +103,12 @@ static long try_entry(__u32 i, void *ctx)
 	s->d.priority = rule->priority;
 	s->d.stat = rule->stat;
 	s->d.rule = e->rule;
+	s->d.limit_rate = rule->limit_rate;
+	s->d.limit_burst = rule->limit_burst;
 	return 1;
 }
 
-/* False if no rules are loaded. s->q is the question, s->d the answer. */
+/* False if no rules are loaded. s->q and s->after are the question, s->d the answer. */
 static __always_inline bool classify(struct search *s)
 {
 	const struct shunt_gen_header *h = gen_cell(0);

@@ -71,6 +71,18 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct shunt_limit_key);
+	__type(value, __u64);
+	__uint(max_entries, SHUNT_MAX_LIMITS);
+} limits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, SHUNT_EVENT_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct shunt_frag_key);
 	__type(value, __u64); /* time of the first fragment, ns */
 	__uint(max_entries, SHUNT_MAX_FRAGS);

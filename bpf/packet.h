@@ -43,6 +43,8 @@ struct packet {
 	__u8 v6;
 	__u8 tcp_flags; /* bits of enum tcp_flag */
 	__u8 frag;	/* enum frag_kind */
+	__u8 pulled;	/* the headers were not linear */
+	__u8 reserved[3];
 	__u32 frag_id;	/* network byte order */
 	__u32 l3;	/* offset of the IP header */
 	__u32 l4;	/* offset of the header of proto */
@@ -277,19 +279,24 @@ static __always_inline int read_once(struct __sk_buff *skb, __u32 l2, struct pac
 
 /*
  * Fill *p; l2 is the length of the link header. PACKET_OK or an enum shunt_counter. Headers
- * outside the linear part are pulled once (kernel-facts H14: else a sender that shapes its
- * packets walks past). Invalidates packet pointers.
+ * outside the linear part are pulled once, and p->pulled says so (kernel-facts H14: else a
+ * sender that shapes its packets walks past). Invalidates packet pointers.
+ *
+ * Workaround: a global function, which the verifier checks once and by itself. Inlined, each way
+ * through the parser would be followed to the end of the program.
  */
-static __always_inline int read_packet(struct __sk_buff *skb, __u32 l2, struct packet *p,
-				       bool *pulled)
+__noinline int read_packet(struct __sk_buff *skb, __u32 l2, struct packet *p)
 {
-	int r = read_once(skb, l2, p);
+	int r;
 
-	*pulled = r == PACKET_PULL;
+	if (!p || l2 > ETH_HLEN)
+		return SHUNT_CTR_SHORT; /* never; the verifier asks for it */
+	r = read_once(skb, l2, p);
 	if (r != PACKET_PULL)
 		return r;
 	bpf_skb_pull_data(skb, skb->len < SHUNT_PULL_LEN ? skb->len : SHUNT_PULL_LEN);
 	r = read_once(skb, l2, p);
+	p->pulled = 1;
 	return r == PACKET_PULL ? SHUNT_CTR_SHORT : r;
 }
 

@@ -22,7 +22,6 @@ static __always_inline bool foreign_vlan(const struct __sk_buff *skb)
 
 static __always_inline int ingress(struct __sk_buff *skb, __u32 l2)
 {
-	bool pulled;
 	struct run r;
 	int e;
 
@@ -31,8 +30,8 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 l2)
 		return leave(&r, SHUNT_CTR_NOT_HOST, NEXT);
 	if (foreign_vlan(skb))
 		return leave(&r, SHUNT_CTR_VLAN, NEXT);
-	e = read_packet(skb, l2, &r.p, &pulled);
-	if (pulled)
+	e = read_packet(skb, l2, &r.p);
+	if (r.p.pulled)
 		count(&r, SHUNT_CTR_PULLED);
 	if (e != PACKET_OK)
 		return leave(&r, e, NEXT);
@@ -47,7 +46,6 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 l2)
 
 static __always_inline int egress(struct __sk_buff *skb, bool link_header)
 {
-	bool pulled;
 	struct run r;
 	int e;
 
@@ -58,8 +56,8 @@ static __always_inline int egress(struct __sk_buff *skb, bool link_header)
 		return leave(&r, SHUNT_CTR_FORWARDED, NEXT);
 	if (foreign_vlan(skb))
 		return leave(&r, SHUNT_CTR_VLAN, NEXT);
-	e = read_packet(skb, link_header ? ETH_HLEN : 0, &r.p, &pulled);
-	if (pulled)
+	e = read_packet(skb, link_header ? ETH_HLEN : 0, &r.p);
+	if (r.p.pulled)
 		count(&r, SHUNT_CTR_PULLED);
 	if (e != PACKET_OK)
 		return leave(&r, e, NEXT);
@@ -99,7 +97,6 @@ int shunt_out_l3(struct __sk_buff *skb)
 SEC("tc")
 int shunt_lo(struct __sk_buff *skb)
 {
-	bool pulled;
 	struct run r;
 	int e;
 
@@ -107,7 +104,7 @@ int shunt_lo(struct __sk_buff *skb)
 	if (!(skb->mark & steer_mark))
 		return leave(&r, SHUNT_CTR_LO_OTHER, NEXT);
 	bpf_skb_change_type(skb, 0 /* PACKET_HOST */); /* it has the next hop's MAC address */
-	e = read_packet(skb, ETH_HLEN, &r.p, &pulled);
+	e = read_packet(skb, ETH_HLEN, &r.p);
 	if (e != PACKET_OK)
 		return leave(&r, e, NEXT);
 	if (r.p.proto != IPPROTO_TCP || r.p.frag == FRAG_LATER)

@@ -12,6 +12,7 @@
 
 /* include/net/tcp_states.h */
 enum tcp_state {
+	STATE_SYN_SENT = 2,
 	STATE_TIME_WAIT = 6,
 	STATE_LISTEN = 10,
 	STATE_NEW_SYN_RECV = 12,

@@ -6,7 +6,9 @@
 #ifndef SHUNT_BPF_STEER_H
 #define SHUNT_BPF_STEER_H
 
-#include "classify.h"
+#include "event.h"
+#include "limit.h"
+#include "reject.h"
 #include "sockets.h"
 
 #define MS 1000000ULL
@@ -156,6 +158,30 @@ static __always_inline void explain_decision(struct run *r, const struct decisio
 	r->ex->generation = d->generation;
 }
 
+/* The state of a socket of ours that the packet would come from, were it sent here; 0 none. */
+static __always_inline __u32 own_sender_state(struct run *r)
+{
+	const struct packet *p = &r->p;
+	struct endpoints e = { p->daddr, p->saddr, p->dport, p->sport, p->v6 };
+	struct bpf_sock *sk = find_tcp(r->skb, &e);
+	__u32 state = 0;
+
+	if (!sk)
+		return 0;
+	if (is_ours(sk))
+		state = sk->state;
+	bpf_sk_release(sk);
+	return state;
+}
+
+/* Is the other leg of this flow, with the client's own address and port, still alive? */
+static __always_inline bool upstream_lives(struct run *r)
+{
+	__u32 state = own_sender_state(r);
+
+	return state && state != STATE_TIME_WAIT;
+}
+
 /* proxy at an ingress hook. Consumes nothing. */
 static __always_inline int proxy_in(struct run *r, const struct decision *d,
 				    struct bpf_sock *time_wait)
@@ -165,6 +191,9 @@ static __always_inline int proxy_in(struct run *r, const struct decision *d,
 	__u32 index;
 	int verdict;
 
+	/* Our own SYN, sent back by a router: steered again it would make a loop (LOOP-04). */
+	if (own_sender_state(r) == STATE_SYN_SENT)
+		return leave(r, SHUNT_CTR_OWN, NEXT);
 	listener = pick_socket(&r->p, d->target, &index);
 	if (!listener)
 		return fail(r, d->flags);
@@ -236,6 +265,39 @@ static __always_inline __u16 device_slot(__u32 ifindex)
 	return slot ? *slot : 0;
 }
 
+/* Carry a decision out. */
+static __always_inline int act(struct run *r, const struct decision *d, __u8 dir,
+			       bool link_header, struct bpf_sock *time_wait)
+{
+	if (d->limit_rate && !r->ex && limit_reached(&r->p, d)) /* test runs take no token */
+		return leave(r, SHUNT_CTR_RULE_LIMIT, TC_ACT_SHOT);
+	switch (d->action) {
+	case SHUNT_ACT_DROP:
+		return leave(r, SHUNT_CTR_RULE_DROP, TC_ACT_SHOT);
+	case SHUNT_ACT_REJECT:
+		return reject(r, dir);
+	case SHUNT_ACT_PROXY:
+		return dir == SHUNT_DIR_IN ? proxy_in(r, d, time_wait)
+					   : proxy_out(r, d, link_header);
+	default:
+		return leave(r, SHUNT_CTR_RULE_PASS, NEXT);
+	}
+}
+
+/* The rule only says what it would have done; go on behind it. Ends at one that decides. */
+static long audit(__u32 i __attribute__((unused)), void *ctx)
+{
+	struct search *s = ctx;
+	struct run *r = s->q.run;
+
+	count_rule(r, s->d.stat);
+	count(r, SHUNT_CTR_AUDITED);
+	if (!r->ex)
+		emit_event(&r->p, &s->d, r->skb->ifindex, s->q.dir, SHUNT_CTR_AUDITED);
+	s->after = s->d.priority + 1;
+	return !classify(s) || !(s->d.flags & SHUNT_RULE_AUDIT);
+}
+
 /* The first packet of a flow: what do the rules say? */
 static __always_inline int decide(struct run *r, __u8 dir, bool link_header,
 				  struct bpf_sock *time_wait)
@@ -243,26 +305,27 @@ static __always_inline int decide(struct run *r, __u8 dir, bool link_header,
 	struct search s = {
 		.q = {
 			.p = &r->p,
+			.run = r,
 			.dir = dir,
 			.proto = r->p.proto == IPPROTO_TCP ? SHUNT_PROTO_TCP : SHUNT_PROTO_UDP,
 			.device = device_slot(r->skb->ifindex),
 		},
 	};
+	int verdict;
 
 	ask_sender(r, &s.q);
 	if (!classify(&s))
 		return leave(r, SHUNT_CTR_NO_RULESET, NEXT);
+	if (s.d.flags & SHUNT_RULE_AUDIT)
+		bpf_loop(SHUNT_MAX_AUDITS, audit, &s, 0);
 	explain_decision(r, &s.d);
-	if (s.d.action == SHUNT_ACT_NONE)
+	if (s.d.action == SHUNT_ACT_NONE || s.d.flags & SHUNT_RULE_AUDIT)
 		return leave(r, SHUNT_CTR_NO_MATCH, NEXT);
 	count_rule(r, s.d.stat);
-	if (s.d.action == SHUNT_ACT_DROP)
-		return leave(r, SHUNT_CTR_RULE_DROP, TC_ACT_SHOT);
-	if (s.d.action != SHUNT_ACT_PROXY)
-		return leave(r, SHUNT_CTR_RULE_PASS, NEXT);
-	if (dir == SHUNT_DIR_IN)
-		return proxy_in(r, &s.d, time_wait);
-	return proxy_out(r, &s.d, link_header);
+	verdict = act(r, &s.d, dir, link_header, time_wait);
+	if (s.d.flags & SHUNT_RULE_LOG && !r->ex)
+		emit_event(&r->p, &s.d, r->skb->ifindex, dir, r->outcome);
+	return verdict;
 }
 
 static __always_inline bool is_syn(const struct packet *p)
@@ -288,21 +351,6 @@ static __always_inline bool answers_cookie(struct run *r, struct bpf_sock *liste
 	return bpf_tcp_check_syncookie(listener, ip,
 				       r->p.v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr),
 				       tcp, sizeof(*tcp)) == 0;
-}
-
-/* Is the other leg of this flow, with the client's own address and port, still alive? */
-static __always_inline bool upstream_lives(struct run *r)
-{
-	const struct packet *p = &r->p;
-	struct endpoints e = { p->daddr, p->saddr, p->dport, p->sport, p->v6 };
-	struct bpf_sock *sk = find_tcp(r->skb, &e);
-	bool lives;
-
-	if (!sk)
-		return false;
-	lives = sk->state != STATE_TIME_WAIT && is_ours(sk);
-	bpf_sk_release(sk);
-	return lives;
 }
 
 /*

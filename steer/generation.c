@@ -116,16 +116,8 @@ static int check_rule(const struct shunt_rule *r)
 {
 	const char *what = NULL;
 
-	if (r->action == SHUNT_ACT_REJECT)
-		what = "reject";
-	else if (r->action == SHUNT_ACT_ROUTE)
+	if (r->action == SHUNT_ACT_ROUTE)
 		what = "route";
-	else if (r->limit_per != SHUNT_LIMIT_NONE)
-		what = "limit";
-	else if (r->log)
-		what = "log";
-	else if (r->audit)
-		what = "audit";
 	else if (r->cgroup)
 		what = "cgroup";
 	else if (r->from.set[0] || r->to.set[0])
@@ -257,7 +249,13 @@ static int compile_rule(struct generation *g, struct shunt *s, const struct shun
 	rec->priority = r->priority;
 	rec->action = r->action;
 	rec->flags = (r->fail == SHUNT_FAIL_CLOSED ? SHUNT_RULE_FAIL_CLOSED : 0) |
-		     (r->has_uid ? SHUNT_RULE_UID : 0);
+		     (r->has_uid ? SHUNT_RULE_UID : 0) | (r->log ? SHUNT_RULE_LOG : 0) |
+		     (r->audit ? SHUNT_RULE_AUDIT : 0) |
+		     (r->limit_per == SHUNT_LIMIT_PER_SRC ? SHUNT_RULE_LIMIT_SRC : 0);
+	if (r->limit_per != SHUNT_LIMIT_NONE) {
+		rec->limit_rate = r->limit_rate;
+		rec->limit_burst = shunt_rule_burst(r);
+	}
 	rec->target = (__u16)target;
 	rec->uid_lo = r->uid_lo;
 	rec->uid_hi = r->uid_hi;
@@ -441,6 +439,13 @@ static int decompile_rule(struct shunt_rule *r, struct shunt *s, const struct ge
 	r->has_uid = rec->flags & SHUNT_RULE_UID;
 	r->uid_lo = rec->uid_lo;
 	r->uid_hi = rec->uid_hi;
+	r->log = rec->flags & SHUNT_RULE_LOG;
+	r->audit = rec->flags & SHUNT_RULE_AUDIT;
+	if (rec->limit_rate)
+		r->limit_per = rec->flags & SHUNT_RULE_LIMIT_SRC ? SHUNT_LIMIT_PER_SRC
+								  : SHUNT_LIMIT_PER_RULE;
+	r->limit_rate = rec->limit_rate;
+	r->limit_burst = rec->limit_burst;
 	if (rec->action == SHUNT_ACT_PROXY) {
 		if (bpf_map_lookup_elem(s->map.targets, &key, &target))
 			return -errno;

@@ -51,6 +51,8 @@ void instance_release(struct shunt *s)
 		cleanup_close(map_fd(s, i));
 	for (int i = 0; i < PROG_MAX; i++)
 		cleanup_close(&s->prog[i]);
+	event_reader_free(s->events);
+	s->events = NULL;
 }
 
 /* ---- load ------------------------------------------------------------------------------ */

@@ -10,7 +10,7 @@
 /* X(member and pin name): the maps user space works with. */
 #define INSTANCE_MAPS(X)                                                                       \
 	X(ruleset) X(rule_stats) X(targets) X(sockets) X(flows) X(backstop) X(frags)           \
-	X(counters) X(devices) X(device_slots) X(explain) X(instance)
+	X(counters) X(devices) X(device_slots) X(explain) X(limits) X(events) X(instance)
 
 /* The programs, pinned as "prog_" and this name. */
 enum instance_prog {
@@ -32,7 +32,10 @@ struct shunt {
 	} map; /* descriptors */
 	int prog[PROG_MAX];
 	struct shunt_instance info;
+	struct event_reader *events; /* of shunt_events_poll(), NULL before */
 };
+
+void event_reader_free(struct event_reader *reader);
 
 /* All descriptors -1. */
 void instance_init(struct shunt *s);

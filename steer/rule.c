@@ -85,9 +85,13 @@ static bool action_equal(const struct shunt_rule *a, const struct shunt_rule *b)
 	return true;
 }
 
-static uint32_t burst(const struct shunt_rule *rule)
+uint32_t shunt_rule_burst(const struct shunt_rule *rule)
 {
-	return rule->limit_burst ? rule->limit_burst : rule->limit_rate;
+	uint32_t twentieth = rule->limit_rate / 20;
+
+	if (rule->limit_burst)
+		return rule->limit_burst;
+	return twentieth ? twentieth : 1;
 }
 
 static bool options_equal(const struct shunt_rule *a, const struct shunt_rule *b)
@@ -95,7 +99,7 @@ static bool options_equal(const struct shunt_rule *a, const struct shunt_rule *b
 	if (a->limit_per != b->limit_per)
 		return false;
 	if (a->limit_per != SHUNT_LIMIT_NONE &&
-	    (a->limit_rate != b->limit_rate || burst(a) != burst(b)))
+	    (a->limit_rate != b->limit_rate || shunt_rule_burst(a) != shunt_rule_burst(b)))
 		return false;
 	return a->log == b->log && a->audit == b->audit;
 }

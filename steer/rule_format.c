@@ -161,11 +161,13 @@ static void add_action(struct text *t, const struct shunt_rule *rule)
 
 static void add_limit(struct text *t, const struct shunt_rule *rule)
 {
+	const struct shunt_rule unset = { .limit_rate = rule->limit_rate };
+
 	text_add_word(t, RULE_WORD_LIMIT);
 	text_add(t, " ");
 	text_add_number(t, rule->limit_rate);
 	text_add(t, "/s");
-	if (rule->limit_burst && rule->limit_burst != rule->limit_rate) {
+	if (shunt_rule_burst(rule) != shunt_rule_burst(&unset)) {
 		text_add_word(t, RULE_WORD_BURST);
 		text_add(t, " ");
 		text_add_number(t, rule->limit_burst);

@@ -93,12 +93,12 @@ enum rule_kind {
 	X(LIMIT, "limit", " RATE[/s]  ", OPTION, RATE, RULE_ACTIONS ^ RULE_W(DROP), 0,         \
 	  "new flows a second, 1..1000000; those above are dropped")                           \
 	X(BURST, "burst", " N         ", PART, COUNT, RULE_W(LIMIT), 0,                        \
-	  "- with limit: flows at once, 1..1000000 (default RATE)")                            \
+	  "- with limit: flows at once, 1..1000000 (default RATE/20)")                            \
 	X(PER, "per", " src|rule    ", PART, PER, RULE_W(LIMIT), 0,                            \
 	  "- with limit: of a source address or of the rule (default)")                        \
 	X(LOG, "log", "             ", OPTION, NO_VALUE, 0, 0, "report each flow it decides")  \
 	X(AUDIT, "audit", "           ", OPTION, NO_VALUE, 0, 0,                               \
-	  "count and report, but do not act")
+	  "count and report, but go on to later rules")
 
 #define RULE_VALUE_WORDS(X)                                                                    \
 	X(ANY, "any", "             ", VALUE, ADDRS, 0, 0, "ADDRS: every address")             \

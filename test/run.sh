@@ -212,8 +212,9 @@ run_fuzzers() {
 run_stories() {
 	local story name lines
 
+	# Of test/docs, too: what is written is checked in the same lab.
 	export LAB_BUILD=$BUILD LAB_LOGS=$BUILD/test-logs LAB_FAST=$FAST
-	for story in "$SOURCE"/test/net/*.sh; do
+	for story in "$SOURCE"/test/net/*.sh "$SOURCE"/test/docs/*.sh; do
 		name=$(basename "$story" .sh)
 		case $name in
 		lib | sandbox | state) continue ;;
@@ -225,15 +226,15 @@ run_stories() {
 		lines=$WORK/$name.lines
 		"$story" -k "$PATTERN" 2>&1 | tee "$lines" || true
 		sed -nE "s|^(ok\|not ok\|skipped) |\1 $name/|p" "$lines" >>"$RESULTS"
-		check_story "$name" "$lines"
+		check_story "$story" "$name" "$lines"
 	done
 }
 
 # A story that breaks off, or runs fewer cases than it lists, has failed.
 check_story() {
-	local name=$1 lines=$2 listed ran
+	local story=$1 name=$2 lines=$3 listed ran
 
-	listed=$("$SOURCE/test/net/$name.sh" -k "$PATTERN" --list | wc -l) || listed=-1
+	listed=$("$story" -k "$PATTERN" --list | wc -l) || listed=-1
 	ran=$(grep -cE '^(ok|not ok|skipped) ' "$lines") || true
 	((listed == ran)) || record "not ok $name ran $ran of $listed cases"
 }

@@ -34,6 +34,9 @@ enum {
 	SHUNT_MAX_BACKSTOP = 4096,   /* tuples handed to the SK_LOOKUP program (LRU) */
 	SHUNT_MAX_FRAGS = 4096,	     /* first fragments remembered (LRU) */
 	SHUNT_MAX_RULES = 262144,    /* rules of one generation */
+	SHUNT_MAX_LIMITS = 65536,    /* token buckets of `limit ... per src` (LRU) */
+	SHUNT_EVENT_BYTES = 1 << 20, /* ring buffer of `log` and `audit` */
+	SHUNT_MAX_AUDITS = 16,	     /* audit rules looked at for one flow */
 	SHUNT_MAX_V6_EXT = 8,	     /* IPv6 extension headers walked before giving up */
 	SHUNT_PULL_LEN = 128,	     /* bytes made linear when the headers are not */
 };
@@ -81,6 +84,7 @@ enum {
 	X(REDIRECT, "redirect", "local packet turned round to the loopback ingress")           \
 	X(RULE_DROP, "rule_drop", "dropped by a rule")                                         \
 	X(RULE_REJECT, "rule_reject", "rejected by a rule")                                    \
+	X(RULE_LIMIT, "rule_limit", "above the limit of its rule; dropped")                    \
 	X(FAIL_CLOSED, "fail_closed", "target has no live socket, rule says fail closed")      \
 	X(LO_LOST, "lo_lost", "redirected SYN whose decision is forgotten; dropped")           \
 	X(REDIRECT_FAILED, "redirect_failed", "could not be given a link header; dropped")     \
@@ -91,7 +95,9 @@ enum {
 	X(ASSIGN_ESOCKTNOSUPPORT, "assign_esocktnosupport", "bpf_sk_assign: SO_REUSEPORT")     \
 	X(ASSIGN_OTHER, "assign_other", "bpf_sk_assign: any other error")                      \
 	X(BACKSTOP_HIT, "backstop_hit", "socket chosen by the SK_LOOKUP program")              \
-	X(NOTE_LOST, "note_lost", "a flow could not be remembered")
+	X(NOTE_LOST, "note_lost", "a flow could not be remembered")                            \
+	X(AUDITED, "audited", "an audit rule would have decided the flow")                     \
+	X(EVENT_LOST, "event_lost", "no room in the ring buffer for a record of log or audit")
 
 enum shunt_counter {
 #define SHUNT_COUNTER_ENUM(id, name, help) SHUNT_CTR_##id,
@@ -121,6 +127,7 @@ enum shunt_rule_flag {
 	SHUNT_RULE_AUDIT = 1 << 2,
 	SHUNT_RULE_UID = 1 << 3,    /* uid_lo..uid_hi must hold the sender's uid */
 	SHUNT_RULE_CGROUP = 1 << 4, /* cgroup must hold the sender */
+	SHUNT_RULE_LIMIT_SRC = 1 << 5, /* the limit is for each source address */
 };
 
 /* ---- map: ruleset ------------------------------------------------------------------
@@ -163,7 +170,9 @@ struct shunt_rule_rec {
 	__u64 cgroup;	   /* cgroup v2 id (inode of its directory) */
 	__u32 cgroup_len;  /* bytes of that path */
 	__u32 n_entries;   /* entries of this rule */
-	__u32 reserved[3];
+	__u32 limit_rate;  /* new flows a second, 0 no limit */
+	__u32 limit_burst; /* flows at once, not 0 with a limit */
+	__u32 reserved;
 };
 
 /*
@@ -194,6 +203,14 @@ struct shunt_rule_stat {
 	__u64 bytes;	/* their length from the IP header on */
 	__u64 flows;	/* flows it decided: TCP SYNs and first datagrams */
 	__u64 last_hit; /* ns, 0 never */
+	__u64 limit_tat; /* ns: when the token bucket of `limit ... per rule` is full again */
+};
+
+/* ---- map: limits (LRU_HASH): the same word for each source of `limit ... per src` ------- */
+struct shunt_limit_key {
+	__u8 saddr[16];
+	__u32 stat; /* of the rule */
+	__u32 reserved;
 };
 
 /* ---- maps: targets (ARRAY, SHUNT_MAX_TARGETS), sockets (SOCKMAP) --------------------- */
@@ -237,6 +254,18 @@ struct shunt_flow {
 	__u32 socket;	/* index in the map sockets of the listener it was given to */
 	__u16 target;
 	__u8 dir;	/* enum shunt_dir */
+	__u8 reserved[5];
+};
+
+/* ---- map: events (RINGBUF): a flow that a rule with `log` or `audit` decided ------------- */
+struct shunt_event {
+	__u64 time; /* ns */
+	struct shunt_tuple tuple;
+	__u32 rule; /* priority */
+	__u32 ifindex;
+	__u8 action;  /* enum shunt_action */
+	__u8 outcome; /* enum shunt_counter of the exit; AUDITED for an audit rule */
+	__u8 dir;     /* enum shunt_dir */
 	__u8 reserved[5];
 };
 
@@ -323,6 +352,7 @@ static_assert(sizeof(struct shunt_gen_header) == 64, "the header fills a cell");
 static_assert(sizeof(struct shunt_rule_rec) == 64, "a rule fills a cell");
 static_assert(sizeof(struct shunt_entry) <= 64, "an entry fits a cell");
 static_assert(sizeof(struct shunt_tuple) == 40, "key without holes");
+static_assert(sizeof(struct shunt_event) == 64, "record without holes");
 static_assert(sizeof(struct shunt_target) == 64, "value without holes");
 static_assert(sizeof(struct shunt_device) == 32, "value without holes");
 static_assert(sizeof(struct shunt_instance) == 64, "value without holes");

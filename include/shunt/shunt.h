@@ -103,7 +103,7 @@ struct shunt_rule {
 	enum shunt_fail fail;
 	enum shunt_limit_per limit_per;
 	uint32_t limit_rate;  /* new flows per second */
-	uint32_t limit_burst; /* 0: same as the rate */
+	uint32_t limit_burst; /* 0: the default, shunt_rule_burst() */
 	bool log;
 	bool audit;
 	char *comment; /* owned; NULL none */
@@ -129,6 +129,8 @@ int shunt_rules_parse(struct shunt_rules *out, FILE *in, const char *name, char 
 		      size_t err_size);
 /* Canonical text; parses back to an equal rule. malloc'ed; NULL if memory is out. */
 char *shunt_rule_format(const struct shunt_rule *rule);
+/* Flows that may come at once: as given, else a twentieth of the rate, at least 1. */
+uint32_t shunt_rule_burst(const struct shunt_rule *rule);
 bool shunt_rule_equal(const struct shunt_rule *a, const struct shunt_rule *b); /* not stat */
 void shunt_rule_clear(struct shunt_rule *rule);	  /* frees what it owns, zeroes it */
 void shunt_rules_clear(struct shunt_rules *rules);
@@ -250,6 +252,17 @@ int shunt_targets_read(struct shunt *s, struct shunt_target_info *out, size_t ma
  */
 int shunt_flow_find(struct shunt *s, const struct sockaddr *src, const struct sockaddr *dst,
 		    uint8_t ipproto, struct shunt_flow *out);
+
+/* ---- events: flows that rules with log or audit decided ---------------------------------------- */
+
+typedef void (*shunt_event_fn)(void *arg, const struct shunt_event *event);
+
+/*
+ * Give fn the events there are, then wait up to timeout_ms (-1: for ever) for more. Each event goes
+ * to one reader. Returns how many, 0 on timeout, -EINTR if a signal came. The reader is made by
+ * the first call and freed by shunt_close().
+ */
+int shunt_events_poll(struct shunt *s, int timeout_ms, shunt_event_fn fn, void *arg);
 
 /* ---- explain ------------------------------------------------------------------------------------- */
 

@@ -31,6 +31,7 @@ log_is_true() {
 	same 'source that the server saw' "$(field source)" "$(seen sv | sed "s/ /:/; s/^$GW_U/$GW_U_U/")"
 	at_least 'bytes down' "$(field down)" 100
 	# A loop that has slept must not count its sleep to the flow that wakes it.
+	# shellcheck disable=SC2034 # in the condition below
 	since=$SECONDS
 	wait_for 5 '((SECONDS > since + 2))'
 	fetch_hello cl "http://$SV_U/hello"

@@ -73,7 +73,8 @@ static const struct accepted {
 	{ "1 proxy fail closed", "1 proxy fail closed" },
 	{ "1 proxy limit 100", "1 proxy limit 100/s" },
 	{ "1 proxy limit 1/s per rule", "1 proxy limit 1/s" },
-	{ "1 pass limit 1000000/s burst 1000000", "1 pass limit 1000000/s" },
+	{ "1 pass limit 1000000/s burst 50000", "1 pass limit 1000000/s" },
+	{ "1 pass limit 7 burst 1", "1 pass limit 7/s" },
 	{ "1 route limit 5 per src burst 7", "1 route limit 5/s burst 7 per src" },
 	{ "1 reject limit 5/s", "1 reject limit 5/s" },
 	{ "1 drop audit log", "1 drop log audit" },
@@ -445,21 +446,21 @@ static void test_not_equal(void **state)
 	}
 }
 
-/* A burst that is the rate is the default burst, also in a rule that no parser made. */
+/* A burst that is a twentieth of the rate is the default burst, also in a rule that no parser made. */
 static void test_equal_burst(void **state)
 {
 	struct shunt_rule a, b;
 	char err[256], *text;
 
 	(void)state;
-	assert_int_equal(shunt_rule_parse(&a, "1 pass limit 5", err, sizeof(err)), 0);
+	assert_int_equal(shunt_rule_parse(&a, "1 pass limit 100", err, sizeof(err)), 0);
 	b = a;
 	b.limit_burst = 5;
 	assert_true(shunt_rule_equal(&a, &b));
 	b.stat.packets = 9;
 	assert_true(shunt_rule_equal(&a, &b));
 	text = shunt_rule_format(&b);
-	assert_string_equal(text, "1 pass limit 5/s");
+	assert_string_equal(text, "1 pass limit 100/s");
 	free(text);
 	b.limit_burst = 6;
 	assert_false(shunt_rule_equal(&a, &b));

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* shuntctl log */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+
+#include "command.h"
+
+struct log_state {
+	uint32_t count; /* 0: without end */
+	uint32_t seen;
+	bool json;
+};
+
+static const struct option_row log_options[] = {
+	{ "count", 'n', "N", "end after N events" },
+	{},
+};
+
+/* Set by the handler of SIGINT and SIGTERM. */
+static volatile sig_atomic_t want_end;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	want_end = 1;
+}
+
+static int log_set(void *state, const char *name, const char *value)
+{
+	struct log_state *l = state;
+
+	(void)name;
+	if (!parse_u32(value, &l->count) || !l->count)
+		return usage_error("--count '%s': not a number from 1", value);
+	return 0;
+}
+
+static const char *action_name(uint8_t action)
+{
+	static const char *const names[] = {
+		[SHUNT_ACT_NONE] = "none",   [SHUNT_ACT_PASS] = "pass",
+		[SHUNT_ACT_DROP] = "drop",   [SHUNT_ACT_REJECT] = "reject",
+		[SHUNT_ACT_PROXY] = "proxy", [SHUNT_ACT_ROUTE] = "route",
+	};
+
+	return action <= SHUNT_ACT_ROUTE ? names[action] : "unknown";
+}
+
+/* "10.0.0.1:80" or "[2001:db8::1]:80" */
+static void format_end(char *buf, size_t size, const uint8_t *addr, uint16_t port)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	char host[INET6_ADDRSTRLEN];
+	bool v4 = !memcmp(addr, mapped, sizeof(mapped));
+
+	inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? addr + 12 : addr, host, sizeof(host));
+	snprintf(buf, size, v4 ? "%s:%u" : "[%s]:%u", host, ntohs(port));
+}
+
+static void print_event(void *arg, const struct shunt_event *e)
+{
+	char src[64], dst[64], device[IF_NAMESIZE] = "";
+	struct log_state *l = arg;
+
+	if (l->count && l->seen == l->count)
+		return;
+	l->seen++;
+	format_end(src, sizeof(src), e->tuple.saddr, e->tuple.sport);
+	format_end(dst, sizeof(dst), e->tuple.daddr, e->tuple.dport);
+	if (!if_indextoname(e->ifindex, device))
+		snprintf(device, sizeof(device), "%u", e->ifindex);
+	/* Every word is ours: nothing in it needs escaping in JSON. */
+	printf(l->json ? "{\"time\":%" PRIu64 ",\"dir\":\"%s\",\"device\":\"%s\",\"proto\":\"%s\","
+			 "\"source\":\"%s\",\"destination\":\"%s\",\"rule\":%u,\"action\":\"%s\","
+			 "\"outcome\":\"%s\"}\n"
+		       : "time=%" PRIu64 " dir=%s device=%s proto=%s source=%s destination=%s "
+			 "rule=%u action=%s outcome=%s\n",
+	       (uint64_t)e->time / 1000, e->dir == SHUNT_DIR_OUT ? "out" : "in", device,
+	       e->tuple.proto == IPPROTO_UDP ? "udp" : "tcp", src, dst, e->rule,
+	       action_name(e->action), shunt_counter_name(e->outcome));
+	fflush(stdout);
+}
+
+static int log_run(const struct globals *g, void *state, int argc, char **argv)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+	struct log_state *l = state;
+	struct shunt *s;
+	int r = shunt_open(&s, &g->where);
+
+	(void)argc;
+	(void)argv;
+	if (r)
+		return exit_of(r);
+	l->json = g->json;
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	while (r >= 0 && !want_end && (!l->count || l->seen < l->count) && !ferror(stdout))
+		r = shunt_events_poll(s, 1000, print_event, l);
+	shunt_close(s);
+	if (r == -EINTR)
+		r = 0;
+	return r < 0 ? exit_of(shunt_err(r, "cannot read events: %s", strerror(-r))) : EXIT_DONE;
+}
+
+const struct command cmd_log = {
+	.words = "log",
+	.arguments = "",
+	.summary = "print flows as rules with log or audit decide them, a line each",
+	.options = log_options,
+	.set_option = log_set,
+	.run = log_run,
+	.state_size = sizeof(struct log_state),
+};
