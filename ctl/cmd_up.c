@@ -76,21 +76,6 @@ static int up_set(void *state, const char *name, const char *value)
 	return 0;
 }
 
-static int read_rules(const char *path, struct shunt_rules *out)
-{
-	bool is_stdin = !strcmp(path, "-");
-	FILE *f = is_stdin ? stdin : fopen(path, "re");
-	char err[256];
-	int r;
-
-	if (!f)
-		return shunt_err(-errno, "cannot open '%s': %s", path, strerror(errno));
-	r = shunt_rules_parse(out, f, is_stdin ? "standard input" : path, err, sizeof(err));
-	if (!is_stdin)
-		fclose(f);
-	return r ? shunt_err(r, "%s", err) : 0;
-}
-
 static int load_rules(const struct globals *g, const struct shunt_rules *rules)
 {
 	struct shunt_where here = { .instance = g->where.instance };
@@ -118,7 +103,7 @@ static int up_run(const struct globals *g, void *state, int argc, char **argv)
 	if (!s->options.n_devices && !s->options.out && !s->rules_file)
 		return usage_error("name an interface with -i; try 'shuntctl up --help'");
 	if (s->rules_file)
-		r = read_rules(s->rules_file, &rules);
+		r = read_rule_file(s->rules_file, &rules);
 	if (!r) {
 		was_up = shunt_is_up(&g->where);
 		r = shunt_up(&g->where, &s->options);

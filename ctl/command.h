@@ -43,7 +43,7 @@ struct command {
 
 extern const struct command cmd_up, cmd_down, cmd_status, cmd_rule_add, cmd_rule_del,
 	cmd_rule_list, cmd_rule_flush, cmd_target_add, cmd_target_list, cmd_target_del,
-	cmd_explain, cmd_log;
+	cmd_explain, cmd_log, cmd_apply, cmd_confirm;
 
 /* "error: TEXT" on stderr; returns EXIT_USAGE. */
 int usage_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -59,6 +59,9 @@ bool parse_u32(const char *text, uint32_t *out);
 
 /* Print and free a JSON value, with a newline. */
 void print_json(struct json_object *value);
+
+/* The rules of a file, "-" is standard input. Message and -errno on failure. */
+int read_rule_file(const char *path, struct shunt_rules *out);
 
 /* Join words with blanks; malloc'ed. */
 char *join_words(int argc, char **argv);

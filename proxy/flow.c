@@ -146,8 +146,7 @@ void flow_start(struct loop *l, int fd, const struct sockaddr_storage *peer)
 	}
 	if (l->shunt)
 		ask_rule(f);
-	reason = guard_check(&l->shared->guard, &l->cache, l->now, &f->client, &f->destination,
-			     &f->hops);
+	reason = guard_check(&l->shared->guard, &l->cache, l->now, &f->client, &f->destination);
 	if (reason != FLOW_END_FIN) {
 		warn_refused(f, reason);
 		flow_close(f, reason);

@@ -62,7 +62,6 @@ struct flow {
 	uint32_t rule;		  /* priority, if rule_known */
 	uint8_t state;		  /* enum flow_state */
 	uint8_t reason;		  /* enum flow_reason, once something has gone wrong */
-	uint8_t hops;		  /* guard.h */
 	uint8_t reason_set : 1;
 	uint8_t queue : 2;	  /* enum flow_queued */
 	uint8_t rule_known : 1;

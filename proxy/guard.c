@@ -7,12 +7,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-int guard_init(struct guard *g, uint8_t max_hops)
+int guard_init(struct guard *g, bool own_source)
 {
 	void *slots;
 
 	memset(g, 0, sizeof(*g));
-	g->max_hops = max_hops;
+	g->own_source = own_source;
 	if (getrandom(g->key, sizeof(g->key), 0) != sizeof(g->key))
 		return -EIO;
 	slots = mmap(NULL, GUARD_SLOTS * sizeof(*g->slots), PROT_READ | PROT_WRITE,
@@ -33,13 +33,6 @@ void guard_release(struct guard *g)
 void guard_add_port(struct guard *g, uint16_t port)
 {
 	g->ports[port / 8] |= (uint8_t)(1U << (port % 8));
-}
-
-void guard_arm(struct guard *g)
-{
-	/* Load first: the line stays shared between threads. */
-	if (!guard_is_armed(g))
-		atomic_store_explicit(&g->armed, true, memory_order_relaxed);
 }
 
 /* ---- addresses ---- */
@@ -120,18 +113,15 @@ static uint64_t fingerprint(const struct guard *g, const struct address *local,
 	w[4] = (uint64_t)local->port << 16 | remote->port;
 	for (int i = 0; i < 5; i++)
 		h = mix(h, w[i] ^ g->key[1]);
-	h &= ~(uint64_t)GUARD_HOPS;
-	return h ? h : GUARD_HOPS + 1;
+	return h ? h : 1;
 }
 
-/* The bucket comes from other bits than those that hold the hops. */
 static _Atomic uint64_t *bucket_of(struct guard *g, uint64_t print)
 {
-	return &g->slots[((print >> 8) % (GUARD_SLOTS / GUARD_BUCKET)) * GUARD_BUCKET];
+	return &g->slots[(print % (GUARD_SLOTS / GUARD_BUCKET)) * GUARD_BUCKET];
 }
 
-bool guard_note(struct guard *g, const struct address *local, const struct address *remote,
-		uint8_t hops)
+bool guard_note(struct guard *g, const struct address *local, const struct address *remote)
 {
 	uint64_t print = fingerprint(g, local, remote);
 	_Atomic uint64_t *bucket = bucket_of(g, print);
@@ -139,7 +129,7 @@ bool guard_note(struct guard *g, const struct address *local, const struct addre
 	for (int i = 0; i < GUARD_BUCKET; i++) {
 		uint64_t empty = 0;
 
-		if (atomic_compare_exchange_strong(&bucket[i], &empty, print | (hops & GUARD_HOPS)))
+		if (atomic_compare_exchange_strong(&bucket[i], &empty, print))
 			return true;
 	}
 	return false;
@@ -151,26 +141,23 @@ void guard_forget(struct guard *g, const struct address *local, const struct add
 	_Atomic uint64_t *bucket = bucket_of(g, print);
 
 	for (int i = 0; i < GUARD_BUCKET; i++) {
-		uint64_t found = atomic_load(&bucket[i]);
+		uint64_t found = print;
 
-		if ((found & ~(uint64_t)GUARD_HOPS) == print &&
-		    atomic_compare_exchange_strong(&bucket[i], &found, 0))
+		if (atomic_compare_exchange_strong(&bucket[i], &found, 0))
 			return;
 	}
 }
 
-uint8_t guard_hops(struct guard *g, const struct address *local, const struct address *remote)
+bool guard_knows(struct guard *g, const struct address *local, const struct address *remote)
 {
 	uint64_t print = fingerprint(g, local, remote);
 	_Atomic uint64_t *bucket = bucket_of(g, print);
 
 	for (int i = 0; i < GUARD_BUCKET; i++) {
-		uint64_t found = atomic_load_explicit(&bucket[i], memory_order_acquire);
-
-		if ((found & ~(uint64_t)GUARD_HOPS) == print)
-			return 1 + (found & GUARD_HOPS);
+		if (atomic_load_explicit(&bucket[i], memory_order_acquire) == print)
+			return true;
 	}
-	return 0;
+	return false;
 }
 
 /* ---- the check ---- */
@@ -191,10 +178,8 @@ static bool is_local(struct guard *g, struct guard_cache *cache, uint64_t now,
 }
 
 enum flow_reason guard_check(struct guard *g, struct guard_cache *cache, uint64_t now,
-			     const struct address *client, const struct address *destination,
-			     uint8_t *hops)
+			     const struct address *client, const struct address *destination)
 {
-	*hops = 0;
 	if (guard_is_bad_destination(client, destination))
 		return FLOW_END_DESTINATION;
 	/* A listener's port at a local address: somebody knocks at the listener itself. Asked
@@ -202,10 +187,11 @@ enum flow_reason guard_check(struct guard *g, struct guard_cache *cache, uint64_
 	if ((g->ports[destination->port / 8] & 1U << (destination->port % 8)) &&
 	    probe_local(destination))
 		return FLOW_END_SELF;
-	*hops = guard_hops(g, client, destination);
-	if (*hops > g->max_hops)
-		return FLOW_END_SELF;
-	if (!guard_is_armed(g) && is_local(g, cache, now, client))
-		guard_arm(g);
+	if (!g->own_source)
+		return FLOW_END_FIN;
+	if (guard_is_armed(g))
+		return guard_knows(g, client, destination) ? FLOW_END_SELF : FLOW_END_FIN;
+	if (is_local(g, cache, now, client))
+		atomic_store_explicit(&g->armed, true, memory_order_relaxed);
 	return FLOW_END_FIN;
 }

@@ -3,17 +3,18 @@
  * Which connections must not be made, because they would lead back to the proxy or to no
  * single host. Shared by the threads of a worker; no locks.
  *
- * A loop through the network (a router that sends our own SYN back to us) is seen by its
- * addresses: client and destination are those of one of our own upstream sockets. One
- * connection of a client causes at most two dials:
+ * A loop through the network (a router that sends our own SYN back to us) is stopped by the tc
+ * program: it does not steer a SYN that a socket of ours is sending at that moment (proxy_in()
+ * in bpf/steer.h), whatever the source address. Here is the second line, and only where the
+ * addresses alone are proof: client and destination are those of one of our upstream sockets.
  *
- *  - With our own source address the match is proof. Knowing the port of an upstream socket
- *    costs a system call per connection, which would be wasted where no client has an address
- *    of this host. So sockets are noted only from the first client on that has one ("armed"):
- *    the first turn of a loop arms, the second is refused.
- *  - With the client's address the client itself may happen to use the port that the kernel
- *    gave our socket. So a match is a hop: the flow may dial, and what comes back from that
- *    is refused.
+ *  - With our own source address nobody else can have that tuple: refused. Knowing the port of
+ *    an upstream socket costs a system call per connection, which would be wasted where no
+ *    client has an address of this host. So sockets are noted only from the first client on
+ *    that has one ("armed"): the first turn of a loop arms, the second is refused.
+ *  - With the client's address they prove nothing: the client itself may use the port that the
+ *    kernel gave our socket, and among thousands of its connections to one server some do. So
+ *    nothing is noted, and nothing refused for it.
  */
 #ifndef SHUNT_PROXY_GUARD_H
 #define SHUNT_PROXY_GUARD_H
@@ -28,7 +29,6 @@
 enum {
 	GUARD_SLOTS = 1 << 17, /* of 8 bytes; pages are touched as they are used */
 	GUARD_BUCKET = 8,
-	GUARD_HOPS = 3, /* the lowest bits of a fingerprint hold the hops */
 	GUARD_CACHE = 256,
 	GUARD_CACHE_MS = 5000, /* how long an address is known to be local or not */
 };
@@ -38,7 +38,7 @@ struct guard {
 	_Atomic uint64_t *slots;      /* fingerprints of upstream sockets, 0 free */
 	uint64_t key[2];	      /* so that nobody can aim at a bucket */
 	_Atomic bool armed;
-	uint8_t max_hops;	      /* a flow with more is refused */
+	bool own_source;	      /* upstream sockets have an address of this host */
 };
 
 /* Per thread: is this address one of this host's? */
@@ -51,33 +51,29 @@ struct guard_cache {
 };
 
 /* 0 or -errno. */
-int guard_init(struct guard *g, uint8_t max_hops);
+int guard_init(struct guard *g, bool own_source);
 void guard_release(struct guard *g);
 /* A port one of our listeners has. */
 void guard_add_port(struct guard *g, uint16_t port);
 
 /*
  * May a connection from client to destination be made? FLOW_END_FIN if so, else
- * FLOW_END_SELF or FLOW_END_DESTINATION. *hops: how many flows of ours led to this one.
- * May arm the guard.
+ * FLOW_END_SELF or FLOW_END_DESTINATION. May arm the guard.
  */
 enum flow_reason guard_check(struct guard *g, struct guard_cache *cache, uint64_t now,
-			     const struct address *client, const struct address *destination,
-			     uint8_t *hops);
+			     const struct address *client, const struct address *destination);
 /* No host can answer there, or only one that must not be asked on behalf of client. */
 bool guard_is_bad_destination(const struct address *client, const struct address *destination);
 
+/* Are upstream sockets to be noted? */
 static inline bool guard_is_armed(struct guard *g)
 {
 	return atomic_load_explicit(&g->armed, memory_order_relaxed);
 }
-void guard_arm(struct guard *g);
 
-/* An upstream socket of a flow with that many hops. False: no room, it is not known. */
-bool guard_note(struct guard *g, const struct address *local, const struct address *remote,
-		uint8_t hops);
+/* An upstream socket. False: no room, it is not known. */
+bool guard_note(struct guard *g, const struct address *local, const struct address *remote);
 void guard_forget(struct guard *g, const struct address *local, const struct address *remote);
-/* 0: no socket of ours, else 1 + the hops of its flow. */
-uint8_t guard_hops(struct guard *g, const struct address *local, const struct address *remote);
+bool guard_knows(struct guard *g, const struct address *local, const struct address *remote);
 
 #endif

@@ -76,7 +76,7 @@ static void learn_source(struct flow *f)
 	address_from_sockaddr(&f->source, &sa);
 	if (!guarded)
 		return;
-	f->guarded = guard_note(&shared->guard, &f->source, &f->destination, f->hops);
+	f->guarded = guard_note(&shared->guard, &f->source, &f->destination);
 	if (!f->guarded)
 		count_add(&f->loop->counters.v[COUNT_GUARD_FULL], 1);
 }

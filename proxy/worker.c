@@ -252,22 +252,18 @@ static int start(struct worker *w)
 {
 	struct worker_config *config = w->config;
 	struct worker_message ready = { .verb = WORKER_READY };
-	bool own_address = config->settings->source == SOURCE_PROXY;
 	int r;
 
 	w->shared.settings = config->settings;
 	w->shared.mark = config->mark;
 	r = set_signals(w);
 	if (!r)
-		r = guard_init(&w->shared.guard, own_address ? 0 : 1);
+		r = guard_init(&w->shared.guard, config->settings->source == SOURCE_PROXY);
 	if (!r)
 		r = make_events(w);
 	if (r < 0)
 		return shunt_err(r, "cannot start a worker: %s", strerror(-r));
 	note_ports(w);
-	/* With clients' addresses a loop is never seen by a client of this host: note all. */
-	if (!own_address)
-		guard_arm(&w->shared.guard);
 	r = make_loops(w);
 	if (!r)
 		r = privileges_drop(config->settings->user);

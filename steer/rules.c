@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "generation.h"
 #include "pin.h"
+#include "rollback.h"
 
 int shunt_rules_read(struct shunt *s, struct shunt_rules *out)
 {
@@ -29,9 +30,13 @@ int shunt_rules_read(struct shunt *s, struct shunt_rules *out)
 static int publish(struct shunt *s, const struct shunt_rules *rules)
 {
 	struct generation old = { .fd = -1 }, new = { .fd = -1 };
-	int r = generation_open(&old, s);
-	bool has_old = !r;
+	int r = rollback_check_none(s);
+	bool has_old;
 
+	if (r)
+		return r;
+	r = generation_open(&old, s);
+	has_old = !r;
 	if (r && r != -ENOENT)
 		return r;
 	r = generation_compile(&new, s, rules, has_old ? &old : NULL);
@@ -47,6 +52,33 @@ int shunt_rules_replace(struct shunt *s, const struct shunt_rules *rules)
 	_cleanup_close_ int lock = pin_lock(s->dir);
 
 	return lock < 0 ? lock : publish(s, rules);
+}
+
+int shunt_rules_try(struct shunt *s, const struct shunt_rules *rules, uint32_t seconds)
+{
+	_cleanup_close_ int lock = pin_lock(s->dir);
+	struct generation old = { .fd = -1 };
+	struct shunt_rules none = {};
+	int r = lock < 0 ? lock : generation_open(&old, s);
+
+	if (r == -ENOENT) { /* there must be something to come back to */
+		r = publish(s, &none);
+		if (!r)
+			r = generation_open(&old, s);
+	}
+	if (!r)
+		r = publish(s, rules);
+	if (!r)
+		r = rollback_arm(s, &old, seconds, lock);
+	generation_release(&old);
+	return r;
+}
+
+int shunt_rules_confirm(struct shunt *s)
+{
+	_cleanup_close_ int lock = pin_lock(s->dir);
+
+	return lock < 0 ? lock : rollback_disarm(s);
 }
 
 /* The first rule with at least this priority. */

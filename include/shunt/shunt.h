@@ -206,6 +206,14 @@ int shunt_conflicts(struct shunt *s, char (*out)[256], int max);
 
 int shunt_rules_read(struct shunt *s, struct shunt_rules *out); /* decompiled, with counters */
 int shunt_rules_replace(struct shunt *s, const struct shunt_rules *rules);
+/*
+ * As shunt_rules_replace, but the rules before come back by themselves after so many seconds
+ * unless shunt_rules_confirm() is called; a process in the background sees to it. Until then
+ * other changes of the rules are refused (-EBUSY).
+ */
+int shunt_rules_try(struct shunt *s, const struct shunt_rules *rules, uint32_t seconds);
+/* -ENOENT if nothing waits. */
+int shunt_rules_confirm(struct shunt *s);
 /* -EEXIST if the priority is taken. */
 int shunt_rules_add(struct shunt *s, const struct shunt_rule *rule);
 /* -ENOENT if there is none. */

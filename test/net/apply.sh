@@ -1,0 +1,65 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Replacing the rules in one step, trying them first, and taking them back.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+difference() {
+	lab_up
+	up
+	printf '%s\n' '10 pass to 10.0.0.0/8' '100 in tcp to any port 80 proxy' >"$T/one"
+	printf '%s\n' '10 pass to 10.0.0.0/8 # ours' '100 in tcp port 80 proxy' '200 drop' >"$T/two"
+	same 'first' "$(ctl apply "$T/one")" $'+ 10 to 10.0.0.0/8 pass\n+ 100 in tcp port 80 proxy'
+	same 'dry run' "$(ctl apply --dry-run "$T/two")" \
+		$'- 10 to 10.0.0.0/8 pass\n+ 10 to 10.0.0.0/8 pass # ours\n+ 200 drop'
+	same 'after the dry run' "$(ctl rule list | wc -l)" 2
+	ctl apply "$T/two" >&2
+	same 'again' "$(ctl apply "$T/two")" 'no difference'
+	same 'json' "$(ctl --json apply "$T/one" | jq -c '[(.removed | length), (.added | length)]')" '[2,1]'
+	# What is printed can be applied.
+	ctl rule list >"$T/listed"
+	same 'printed and read back' "$(ctl apply "$T/listed")" 'no difference'
+	echo '300 drop tcpp' >>"$T/listed"
+	must_fail 1 'listed:3: .*tcpp' ctl apply "$T/listed"
+	must_fail 1 'nowhere' ctl apply "$T/nowhere"
+	must_fail 2 'confirm' ctl apply --confirm 0 "$T/two"
+	same 'after the errors' "$(ctl rule list | wc -l)" 2
+}
+
+confirmed() {
+	lab_up
+	web_server sv
+	up
+	rules '100 in tcp to any port 80 pass'
+	echo '100 in tcp to any port 80 reject' >"$T/two"
+	must_fail 1 'nothing waits' ctl confirm
+	# Taken back by itself: what has locked its author out is gone.
+	ctl apply --confirm 1 "$T/two" >&2
+	must_fail 7 'connect' fetch cl http://10.2.0.2/hello
+	must_fail 1 'waits for' ctl rule add 50 drop
+	must_fail 1 'waits for' ctl apply "$T/two"
+	wait_for 5 'ctl rule list 2>/dev/null | grep -q pass'
+	fetch_hello cl http://10.2.0.2/hello
+	ctl rule add 50 in tcp to any port 81 drop
+	ctl rule del 50
+	# Kept.
+	ctl apply --confirm 1 "$T/two" >&2
+	ctl confirm
+	since=$EPOCHSECONDS
+	# shellcheck disable=SC2034 # in the condition
+	wait_for 5 '((EPOCHSECONDS > since + 2))'
+	must_fail 7 'connect' fetch cl http://10.2.0.2/hello
+	# Down while it waits: nothing comes back.
+	echo '110 drop' | ctl apply --confirm 1 - >&2
+	ctl down
+	since=$EPOCHSECONDS
+	wait_for 5 '((EPOCHSECONDS > since + 2))'
+	[[ ! -e /sys/fs/bpf/shunt ]]
+}
+
+check APPLY-01 'apply prints the difference and makes it' difference
+check APPLY-02 'a change that nobody confirms is taken back' confirmed
+
+story_run "$@"
