@@ -90,6 +90,20 @@ static void restore_accept_local(struct shunt *s)
 	instance_save(s);
 }
 
+/* Go where the instance is to be and take the lock, which is returned; *s has its directory. */
+static int begin(struct shunt *s, const struct shunt_where *where)
+{
+	int r;
+
+	instance_init(s);
+	r = netns_enter(where->netns);
+	if (!r)
+		r = pin_check_bpffs();
+	if (!r)
+		r = pin_dir(s->dir, sizeof(s->dir), where->instance);
+	return r ? r : pin_lock(s->dir);
+}
+
 /* ---- down -------------------------------------------------------------------------------------- */
 
 static int tear_down(struct shunt *s)
@@ -123,15 +137,7 @@ int shunt_down(const struct shunt_where *where)
 	struct shunt s;
 	int r;
 
-	instance_init(&s);
-	r = netns_enter(where->netns);
-	if (!r)
-		r = pin_check_bpffs();
-	if (!r)
-		r = pin_dir(s.dir, sizeof(s.dir), where->instance);
-	if (r)
-		return r;
-	lock = pin_lock(s.dir);
+	lock = begin(&s, where);
 	if (lock < 0)
 		return lock;
 	r = instance_open(&s);
@@ -293,15 +299,7 @@ int shunt_up(const struct shunt_where *where, const struct shunt_up_options *opt
 	struct shunt s;
 	int r;
 
-	instance_init(&s);
-	r = netns_enter(where->netns);
-	if (!r)
-		r = pin_check_bpffs();
-	if (!r)
-		r = pin_dir(s.dir, sizeof(s.dir), where->instance);
-	if (r)
-		return r;
-	lock = pin_lock(s.dir);
+	lock = begin(&s, where);
 	if (lock < 0)
 		return lock;
 	r = up_locked(&s, options);

@@ -26,7 +26,7 @@ all_served() {
 }
 
 thousands() {
-	local flows=4000
+	local flows=4000 own
 
 	HOOK=$1
 	family "$2"
@@ -50,7 +50,12 @@ thousands() {
 	same accepted "$(proxied accepted)" $flows
 	same active "$(proxied active)" $flows
 	same 'refused as its own' "$(proxied ended_self)" 0
-	same 'flows of the rule' "$(rule_flows 100)" $flows
+	# Client and gateway are one kernel here, with one secret for sequence numbers: a SYN of the
+	# client on the tuple of ours, made in the same 64 ns, is the same to the bit. It is taken
+	# for ours, and comes again after a second.
+	own=$(counter own)
+	at_most 'SYNs taken for our own' "$own" 20
+	same 'flows of the rule' "$(rule_flows 100)" $((flows + own))
 }
 
 for fam in 4 6; do
