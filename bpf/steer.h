@@ -158,28 +158,50 @@ static __always_inline void explain_decision(struct run *r, const struct decisio
 	r->ex->generation = d->generation;
 }
 
-/* The state of a socket of ours that the packet would come from, were it sent here; 0 none. */
-static __always_inline __u32 own_sender_state(struct run *r)
+/* The socket that the packet would come from, were it sent here, or NULL. */
+static __always_inline struct bpf_sock *find_sender(struct run *r)
 {
 	const struct packet *p = &r->p;
 	struct endpoints e = { p->daddr, p->saddr, p->dport, p->sport, p->v6 };
-	struct bpf_sock *sk = find_tcp(r->skb, &e);
-	__u32 state = 0;
 
-	if (!sk)
-		return 0;
-	if (is_ours(sk))
-		state = sk->state;
-	bpf_sk_release(sk);
-	return state;
+	return find_tcp(r->skb, &e);
 }
 
 /* Is the other leg of this flow, with the client's own address and port, still alive? */
 static __always_inline bool upstream_lives(struct run *r)
 {
-	__u32 state = own_sender_state(r);
+	struct bpf_sock *sk = find_sender(r);
+	bool lives;
 
-	return state && state != STATE_TIME_WAIT;
+	if (!sk)
+		return false;
+	lives = is_ours(sk) && sk->state != STATE_TIME_WAIT;
+	bpf_sk_release(sk);
+	return lives;
+}
+
+/*
+ * Did a socket of ours send this very SYN? With the client's address in use the client may have
+ * the tuple of a connection that we are just making: only the sequence number tells its SYN
+ * from ours.
+ */
+static __always_inline bool is_own_syn(struct run *r)
+{
+	struct bpf_sock *sk = find_sender(r);
+	struct bpf_tcp_sock *tcp;
+	bool own = false;
+	__be32 seq;
+
+	if (!sk)
+		return false;
+	if (sk->state == STATE_SYN_SENT && is_ours(sk) &&
+	    !bpf_skb_load_bytes(r->skb, r->p.l4 + offsetof(struct tcphdr, seq), &seq,
+				sizeof(seq))) {
+		tcp = bpf_tcp_sock(sk);
+		own = tcp && tcp->snd_una == bpf_ntohl(seq);
+	}
+	bpf_sk_release(sk);
+	return own;
 }
 
 /* proxy at an ingress hook. Consumes nothing. */
@@ -192,7 +214,7 @@ static __always_inline int proxy_in(struct run *r, const struct decision *d,
 	int verdict;
 
 	/* Our own SYN, sent back by a router: steered again it would make a loop (LOOP-04). */
-	if (own_sender_state(r) == STATE_SYN_SENT)
+	if (is_own_syn(r))
 		return leave(r, SHUNT_CTR_OWN, NEXT);
 	listener = pick_socket(&r->p, d->target, &index);
 	if (!listener)

@@ -131,7 +131,7 @@ for fam in 4 6; do
 	for hook in tcx clsact; do
 		check "LOOP-02-$hook-v$fam" "the gateway's own address ($hook, IPv$fam)" \
 			own_address $hook $fam
-		for mode in proxy client-port; do
+		for mode in proxy client client-port; do
 			check "LOOP-03-$mode-$hook-v$fam" \
 				"1000 flows, all interfaces and out, source $mode ($hook, IPv$fam)" \
 				own_connections $mode $hook $fam
