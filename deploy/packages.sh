@@ -23,13 +23,14 @@ usage() {
 	echo "usage: packages.sh build|test|bench|run"
 }
 
-# A package counts as there, too, if another one that is installed provides it.
+# A package counts as there, too, if another one that is installed provides it. (No grep -q: it
+# would close the pipe on a dpkg-query that still writes, which pipefail takes for an error.)
 is_installed() {
 	local name=$1
 
 	[[ $(dpkg-query -W -f '${Status}' "$name" 2>/dev/null) == "install ok installed" ]] ||
-		dpkg-query -W -f '${Status} ${Provides}\n' 2>/dev/null |
-		grep -qE "^install ok installed .*\b${name//./\\.}\b"
+		dpkg-query -W -f '${Status}, ${Provides},\n' 2>/dev/null |
+		grep -E "^install ok installed, (.*, )?${name//./\\.}( \([^)]*\))?," >/dev/null
 }
 
 missing_of() {

@@ -48,6 +48,8 @@ int child_open_listeners(struct worker_config *config, uint32_t n_loops, uint16_
 {
 	int r = 0;
 
+	if (port && port + n_loops - 1 > UINT16_MAX)
+		return shunt_err(-EINVAL, "port %u leaves no room for %u workers", port, n_loops);
 	config->n_loops = n_loops;
 	for (uint32_t i = 0; i < n_loops; i++)
 		config->listeners[i][0] = config->listeners[i][1] = -1;

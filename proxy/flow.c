@@ -122,6 +122,7 @@ static void warn_refused(struct flow *f, enum flow_reason reason)
 
 void flow_start(struct loop *l, int fd, const struct sockaddr_storage *peer)
 {
+	static const struct linger reset = { .l_onoff = 1 };
 	struct flow *f = slab_get(&l->flows);
 	enum flow_reason reason;
 
@@ -129,6 +130,7 @@ void flow_start(struct loop *l, int fd, const struct sockaddr_storage *peer)
 		/* Counted as any other flow, so that accepted = active + ended holds. */
 		count_add(&l->counters.ended[FLOW_END_LIMIT], 1);
 		atomic_fetch_sub(&l->shared->connections, 1);
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 		close(fd);
 		return;
 	}

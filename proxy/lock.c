@@ -16,9 +16,11 @@
 
 static int open_locked(const char *path)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	int r;
+	int fd, r;
 
+	if (mkdir(LOCK_DIR, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return -errno;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -56,8 +58,6 @@ int lock_take(struct lock *lock, const char *instance, const char *target)
 	lock->fd = -1;
 	if (stat("/proc/self/ns/net", &netns) < 0)
 		return shunt_err(-errno, "cannot read '/proc/self/ns/net': %s", strerror(errno));
-	if (mkdir(LOCK_DIR, 0755) < 0 && errno != EEXIST)
-		return shunt_err(-errno, "cannot make '" LOCK_DIR "': %s", strerror(errno));
 	snprintf(lock->path, sizeof(lock->path), LOCK_DIR "/%llu-%s-%s.lock",
 		 (unsigned long long)netns.st_ino, instance, target);
 	for (;;) {
@@ -66,6 +66,8 @@ int lock_take(struct lock *lock, const char *instance, const char *target)
 			return shunt_err(fd,
 					 "another shuntd serves target '%s' of instance '%s' here: "
 					 "'%s' is locked", target, instance, lock->path);
+		if (fd == -ENOENT) /* the one before us has just removed the directory */
+			continue;
 		if (fd < 0)
 			return shunt_err(fd, "cannot lock '%s': %s", lock->path, strerror(-fd));
 		if (is_in_place(fd, lock->path))
@@ -82,6 +84,7 @@ void lock_release(struct lock *lock)
 	if (lock->fd < 0)
 		return;
 	unlink(lock->path);
+	rmdir(LOCK_DIR); /* unless others have files there */
 	close(lock->fd);
 	lock->fd = -1;
 }

@@ -18,6 +18,8 @@
 
 enum { POLL_MS = 500, KILL_AFTER_S = 3, N_SIGNALS = 4 };
 
+enum { MAX_FAILED_STARTS = 5 };
+
 struct supervisor {
 	const struct settings *settings;
 	struct lock lock;
@@ -33,6 +35,7 @@ struct supervisor {
 	bool was_ready;
 	bool stopping;
 	int result;
+	uint32_t failed_starts; /* workers in a row that ended before they were ready */
 };
 
 /* ---- the target ---- */
@@ -103,11 +106,12 @@ static void child_spoke(evutil_socket_t fd, short what, void *arg)
 		;
 	if (!c)
 		return;
-	if (n <= 0 && errno != EAGAIN)
+	if (!n || (n < 0 && errno != EAGAIN))
 		event_del(c->event); /* it is about to end; SIGCHLD tells */
 	if (n != sizeof(m) || m.verb != WORKER_READY)
 		return;
 	c->ready = true;
+	s->failed_starts = 0;
 	if (c == s->current && s->shunt)
 		register_child(s, c);
 }
@@ -179,7 +183,7 @@ static void forget_child(struct supervisor *s, struct child *c)
 
 static void child_ended(struct supervisor *s, struct child *c, int status)
 {
-	bool current = s->current == c;
+	bool current = s->current == c, was_ready = c->ready;
 	int pid = (int)c->pid;
 
 	forget_child(s, c);
@@ -190,7 +194,8 @@ static void child_ended(struct supervisor *s, struct child *c, int status)
 	if (s->stopping) {
 		if (!s->children)
 			event_base_loopbreak(s->base);
-	} else if (current && !s->was_ready) {
+	} else if (current && !was_ready &&
+		   (!s->was_ready || ++s->failed_starts == MAX_FAILED_STARTS)) {
 		fail(s, -ECHILD); /* it would fail the next time too */
 	}
 }

@@ -239,6 +239,8 @@ start() {
 	# Now, not when the background job gets its turn: somebody waits for words in them.
 	: >"$T/$name.out"
 	: >"$T/$name.err"
+	# What an earlier one of that name said is looked through at the end.
+	[[ ! -s $T/$name.err ]] || mv "$T/$name.err" "$T/$name.err.$EPOCHREALTIME"
 	nsenter --net="/run/netns/$ns" "$@" >"$T/$name.out" 2>"$T/$name.err" </dev/null &
 	PIDS[$name]=$!
 }
@@ -264,15 +266,26 @@ finish() {
 	return $code
 }
 
-# stop NAME [SIGNAL]: returns its exit code, 0 if the signal ended it
+# stop NAME [SIGNAL]: returns its exit code, 0 if that very signal ended it
 stop() {
-	local code=0
+	local code=0 signal=${2:-TERM}
 
 	[[ -n ${PIDS[$1]-} ]] || return 0
-	kill "-${2:-TERM}" "${PIDS[$1]}" 2>/dev/null || true
+	kill "-$signal" "${PIDS[$1]}" 2>/dev/null || true
 	finish "$1" 10 || code=$?
-	((code <= 128)) || code=0
+	((code != 128 + $(kill -l "$signal"))) || code=0
 	return $code
+}
+
+# A crash or a sanitizer's report fails the case, whoever wrote it. EXPECT_DEATH=yes: the case
+# kills workers on purpose.
+nothing_broke() {
+	local signs='Sanitizer|runtime error:' f
+
+	[[ -n ${EXPECT_DEATH-} ]] || signs+='|was ended by signal|worker [0-9]+ failed'
+	for f in "$T"/*.err*; do
+		[[ ! -e $f ]] || ! grep -nE "$signs" "$f" >&2 || fail 'a program broke' || return 1
+	done
 }
 
 # ---- the lab ---------------------------------------------------------------------------------
@@ -386,6 +399,7 @@ _case_finish() {
 	for name in "${!PIDS[@]}"; do
 		stop "$name" || fail "'$name' ended with an error" || return 1
 	done
+	nothing_broke || return 1
 	[[ -e /run/netns/gw ]] || return 0
 	for instance in /sys/fs/bpf/shunt/*/*; do
 		[[ ! -d $instance ]] || ctl --instance "${instance##*/}" down || return 1
