@@ -40,18 +40,27 @@ static __always_inline void *gen_cell(__u32 index)
 	return gen ? bpf_map_lookup_elem(gen, &index) : NULL;
 }
 
-static __always_inline bool prefix_holds(const __u8 *prefix, __u32 len, const __be32 *addr)
+/*
+ * Does the side of the entry match? `not PREFIX` is everything else of either family: an IPv4
+ * address, which is v4-mapped here, does not count as inside an IPv6 prefix. (Without `not` the
+ * entry's families tell.) negated, v6_prefix and v6 are 0 or 1.
+ *
+ * Workaround: without branches, each of which would double the ways that the verifier follows.
+ */
+static __always_inline __u32 side_matches(const __u8 *prefix, __u32 len, const __be32 *addr,
+					  __u32 negated, __u32 v6_prefix, __u32 v6)
 {
 	const __be32 *want = (const __be32 *)prefix;
+	__u32 differs = 0, inside;
 
 	for (int i = 0; i < 4; i++) {
 		__u32 bits = len > i * 32U ? len - i * 32U : 0;
 		__u32 mask = bits >= 32 ? ~0U : ~(~0U >> bits);
 
-		if ((want[i] ^ addr[i]) & bpf_htonl(mask))
-			return false;
+		differs |= (want[i] ^ addr[i]) & bpf_htonl(mask);
 	}
-	return true;
+	inside = (differs == 0) & ((negated ^ 1) | (v6_prefix ^ v6 ^ 1));
+	return inside ^ negated;
 }
 
 static __always_inline bool entry_matches(const struct shunt_entry *e, const struct query *q)
@@ -66,8 +75,10 @@ static __always_inline bool entry_matches(const struct shunt_entry *e, const str
 	if (dport < e->dport_lo || dport > e->dport_hi || sport < e->sport_lo ||
 	    sport > e->sport_hi)
 		return false;
-	return prefix_holds(e->dst, e->dst_len, q->p->daddr) != !!(e->negate & SHUNT_NEG_DST) &&
-	       prefix_holds(e->src, e->src_len, q->p->saddr) != !!(e->negate & SHUNT_NEG_SRC);
+	return side_matches(e->dst, e->dst_len, q->p->daddr, e->negate & 1, e->negate >> 2 & 1,
+			    q->p->v6) &
+	       side_matches(e->src, e->src_len, q->p->saddr, e->negate >> 1 & 1,
+			    e->negate >> 3 & 1, q->p->v6);
 }
 
 static __always_inline bool sender_matches(const struct shunt_rule_rec *rule,

@@ -19,7 +19,8 @@ static __always_inline bool take_token(__u64 *tat, __u32 rate, __u32 burst)
 
 	for (int i = 0; i < LIMIT_RETRIES; i++) {
 		seen = *(volatile __u64 *)tat;
-		from = seen > now ? seen : now;
+		/* Further ahead than a full bucket: left by another rule of this index. */
+		from = seen > now && seen - now <= burst * interval ? seen : now;
 		if (from - now > (burst - 1) * interval)
 			return false;
 		if (__sync_val_compare_and_swap(tat, seen, from + interval) == seen)

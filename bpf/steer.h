@@ -141,8 +141,11 @@ static __always_inline int give_syn(struct run *r, const struct shunt_tuple *t,
 {
 	if (time_wait || r->p.frag == FRAG_FIRST)
 		note_backstop(r, t, index);
-	if (!assign(r, time_wait ? time_wait : listener))
+	if (!assign(r, time_wait ? time_wait : listener)) {
+		if (time_wait)
+			note_direct(r);
 		return fail(r, flags);
+	}
 	note_frag(r);
 	return leave(r, time_wait ? SHUNT_CTR_STEER_TIMEWAIT : SHUNT_CTR_STEER_NEW, NEXT);
 }

@@ -41,7 +41,7 @@ usage() {
 	  -i IFACE       steer what arrives on this interface; may be repeated
 	  --out          steer also flows of this host that leave by these interfaces
 	  -f RULES       file of rules (docs/rules.md); copied to $ETC/rules. Without it the rules
-	                 that are there stay
+	                 in force stay; if nothing is up, those of that file are taken
 	  --source MODE  address that servers see: proxy, client or client-port (proxy)
 	  --target NAME  name under which rules refer to shuntd (default)
 	  --prefix DIR   where to install (/usr/local)
@@ -172,12 +172,21 @@ build() {
 
 # ---- installing ----------------------------------------------------------------------------------
 
+# The installed one; if somebody has deleted that, the one that was built.
+shuntctl_path() {
+	if [[ -x $PREFIX/sbin/shuntctl ]]; then
+		echo "$PREFIX/sbin/shuntctl"
+	else
+		echo "$BUILD/shuntctl"
+	fi
+}
+
 shuntctl() {
-	"$PREFIX/sbin/shuntctl" "$@"
+	"$(shuntctl_path)" "$@"
 }
 
 is_up() {
-	[[ -x $PREFIX/sbin/shuntctl ]] && shuntctl status >/dev/null 2>&1
+	shuntctl status >/dev/null 2>&1
 }
 
 up_options() {
@@ -189,22 +198,50 @@ value_of() {
 	sed -nE "s/^$1=\"?([^\"]*)\"?$/\1/p" "$2" 2>/dev/null || true
 }
 
+# What this script wrote it may replace and remove; a file of somebody else it may not.
+own_rules() {
+	record RULES_SUM "$(sha256sum <"$ETC/rules")"
+}
+
+rules_are_ours() {
+	[[ ! -e $ETC/rules ||
+		$(sha256sum <"$ETC/rules") == "$(value_of RULES_SUM "$RECORD")" ]]
+}
+
+# Without -f the rules in force stay, also those changed by hand since: `up` will read the file.
+keep_rules() {
+	local rules
+
+	[[ -z $RULES ]] || return 0
+	is_up || return 0
+	if [[ -e $ETC/rules && $(shuntctl apply --dry-run "$ETC/rules") == 'no difference' ]]; then
+		return 0
+	fi
+	rules_are_ours || die "rules in force differ from $ETC/rules, which was edited:" \
+		"give -f $ETC/rules, or save the others with 'shuntctl rule list'"
+	rules=$(shuntctl rule list) || die "'shuntctl rule list' failed, as said above"
+	say "save the rules in force, in $ETC/rules"
+	mkdir -p "$ETC"
+	record PREFIX "$PREFIX" # a record without it would stop the next run
+	echo "$rules" >"$ETC/rules.new"
+	mv "$ETC/rules.new" "$ETC/rules"
+	own_rules
+}
+
 # `up` adds to what is there. Other programs, or something less than before, need a `down`.
 make_way() {
 	local old word why=''
 
 	is_up || return 0
-	cmp -s "$BUILD/shuntctl" "$PREFIX/sbin/shuntctl" || why='another version is in place'
+	cmp -s "$BUILD/shuntctl" "$PREFIX/sbin/shuntctl" ||
+		why='its shuntctl is another version or gone'
 	old=$(value_of SHUNT_UP_OPTIONS "$ETC/steer.conf")
 	for word in $old; do
 		[[ " $(up_options) " == *" $word "* ]] || why="'$word' is no longer wanted"
 	done
 	[[ -n $why ]] || return 0
 	say "take the old steering down, $why; open flows through the proxy are cut"
-	# Rules changed by hand since are not lost.
-	[[ -n $RULES ]] || shuntctl rule list >"$ETC/rules.new"
 	shuntctl down || die "'shuntctl down' failed, as said above"
-	[[ -n $RULES ]] || mv "$ETC/rules.new" "$ETC/rules"
 }
 
 # Which files and directories an installation makes, from a trial below another root.
@@ -247,13 +284,10 @@ write_configuration() {
 SHUNT_UP_OPTIONS=\"$(up_options)\"" || true
 	write "$ETC/shuntd.conf" "# Written by shunt-deploy.sh, for shuntd.service
 SHUNTD_OPTIONS=\"--target $TARGET --source $SOURCE_MODE\"" && CHANGED=yes
-	if [[ -n $RULES ]]; then
-		[[ $RULES -ef $ETC/rules ]] || cp "$RULES" "$ETC/rules"
-	elif [[ ! -e $ETC/rules ]]; then
-		cp "$SOURCE/deploy/rules.example" "$ETC/rules"
-	fi
-	if [[ -n $RULES || -z $(value_of RULES_SUM "$RECORD") ]]; then
-		record RULES_SUM "$(sha256sum <"$ETC/rules")"
+	[[ -n $RULES || -e $ETC/rules ]] || RULES=$SOURCE/deploy/rules.example
+	if [[ -n $RULES && ! $RULES -ef $ETC/rules ]]; then
+		cp "$RULES" "$ETC/rules"
+		own_rules
 	fi
 }
 
@@ -296,7 +330,7 @@ shuntd_pid() {
 stop_shuntd() {
 	local pid until=$((SECONDS + 60))
 
-	pid=$(shuntd_pid) || { rm -f "$PID_FILE"; return 0; }
+	pid=$(shuntd_pid) || { rm -f "$PID_FILE" "$LOG_FILE"; return 0; }
 	kill "$pid"
 	while kill -0 "$pid" 2>/dev/null; do
 		((SECONDS < until)) || die "shuntd (pid $pid) does not end: look at '$LOG_FILE'"
@@ -382,6 +416,7 @@ deploy() {
 	install_packages build
 	build
 	check_kernel_and_rules
+	keep_rules
 	make_way
 	mkdir -p "$ETC"
 	record PREFIX "$PREFIX"
@@ -431,18 +466,31 @@ status() {
 	[[ -n $well ]] || die 'not all is well, see above'
 }
 
-remove_configuration() {
-	local sum
+netns_inode() {
+	stat -L -c %i /proc/self/ns/net
+}
 
-	sum=$(value_of RULES_SUM "$RECORD")
-	if [[ -e $ETC/rules && $(sha256sum <"$ETC/rules") != "$sum" ]]; then
-		note "'$ETC/rules' was changed by somebody, so it stays"
-	else
+# A shuntd that was killed leaves its lock file. Removed as shuntd does it: with the lock held.
+remove_run() {
+	local lock
+
+	[[ -d $RUN ]] || return 0
+	for lock in "$RUN/$(netns_inode)"-*.lock; do
+		[[ ! -f $lock ]] || flock -n "$lock" rm -f "$lock" ||
+			note "'$lock' is held by another shuntd, so it stays"
+	done
+	rmdir --ignore-fail-on-non-empty "$RUN"
+}
+
+remove_configuration() {
+	if rules_are_ours; then
 		rm -f "$ETC/rules"
+	else
+		note "'$ETC/rules' was written or changed by somebody else, so it stays"
 	fi
 	rm -f "$ETC/steer.conf" "$ETC/shuntd.conf" "$RECORD" "$FILES"
 	rmdir --ignore-fail-on-non-empty "$ETC"
-	[[ ! -d $RUN ]] || rmdir --ignore-fail-on-non-empty "$RUN"
+	remove_run
 }
 
 remove_files() {
@@ -458,20 +506,32 @@ remove_files() {
 	done < <(sort -r "$FILES")
 }
 
+# Is there something that only shuntctl can take down?
+is_steering() {
+	[[ $(stat -f -c %T /sys/fs/bpf 2>/dev/null) == bpf_fs &&
+		-d /sys/fs/bpf/shunt/$(netns_inode)/default ]]
+}
+
 remove() {
 	PREFIX=$(value_of PREFIX "$RECORD")
 	if [[ -z $PREFIX ]]; then
 		say 'nothing is deployed here'
 		return 0
 	fi
+	[[ -x $(shuntctl_path) ]] || ! is_steering ||
+		die "steering is in force, and to take it down there is neither" \
+			"'$PREFIX/sbin/shuntctl' nor '$BUILD/shuntctl': build it, or name its" \
+			'directory with --build; nothing was stopped or removed'
 	say 'stop shuntd and steering'
 	if has_systemd; then
 		systemctl --quiet disable --now shuntd.service shunt-steer.service || true
 	else
 		stop_shuntd
 	fi
-	if [[ -x $PREFIX/sbin/shuntctl && $(stat -f -c %T /sys/fs/bpf) == bpf_fs ]]; then
-		shuntctl down || die "'shuntctl down' failed, as said above; nothing was removed"
+	if [[ -x $(shuntctl_path) && $(stat -f -c %T /sys/fs/bpf) == bpf_fs ]]; then
+		shuntctl down ||
+			die "'shuntctl down' failed, as said above; shuntd does not run any more," \
+				'but nothing was removed'
 	fi
 	unmount_bpffs
 	say 'remove what was installed'

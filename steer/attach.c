@@ -126,6 +126,7 @@ int attach_has_clsact(unsigned int ifindex)
 	_cleanup_cache_ struct nl_cache *cache = NULL;
 	_cleanup_nl_ struct nl_sock *sk = NULL;
 	struct rtnl_qdisc *qdisc;
+	bool is_clsact;
 	int r = rtnl_open(&sk);
 
 	if (r)
@@ -136,7 +137,11 @@ int attach_has_clsact(unsigned int ifindex)
 	qdisc = rtnl_qdisc_get_by_parent(cache, (int)ifindex, TC_H_CLSACT);
 	if (!qdisc)
 		return 0;
+	is_clsact = !strcmp(rtnl_tc_get_kind(TC_CAST(qdisc)), "clsact");
 	rtnl_qdisc_put(qdisc);
+	if (!is_clsact) /* an ingress qdisc has the same parent */
+		return shunt_err(-EBUSY, "interface %u has an ingress qdisc, which excludes clsact: "
+					 "use --hook tcx, or remove it", ifindex);
 	return 1;
 }
 

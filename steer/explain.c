@@ -153,7 +153,7 @@ int shunt_explain(struct shunt *s, const struct shunt_question *q, struct shunt_
 	skb.cb[2] = q->has_uid ? q->uid : NO_UID;
 	skb.cb[3] = (__u32)cgroup;
 	skb.cb[4] = (__u32)(cgroup >> 32);
-	lock = pin_lock(s->dir); /* there is one record */
+	lock = instance_lock(s); /* there is one record */
 	if (lock < 0)
 		return lock;
 	bpf_map_update_elem(s->map.explain, &zero, &none, BPF_ANY);

@@ -8,6 +8,7 @@
 
 #include "cleanup.h"
 #include "device.h"
+#include "target.h"
 
 static struct shunt_gen_header *header_of(const struct generation *g)
 {
@@ -58,9 +59,11 @@ int generation_open(struct generation *out, const struct shunt *s)
 	__u32 zero = 0, id, len = sizeof(info);
 	int r;
 
-	if (bpf_map_lookup_elem(s->map.ruleset, &zero, &id))
-		return -ENOENT;
-	g.fd = bpf_map_get_fd_by_id(id);
+	do { /* it may be replaced between the two calls */
+		if (bpf_map_lookup_elem(s->map.ruleset, &zero, &id))
+			return -ENOENT;
+		g.fd = bpf_map_get_fd_by_id(id);
+	} while (g.fd < 0 && errno == ENOENT);
 	if (g.fd < 0 || bpf_obj_get_info_by_fd(g.fd, &info, &len)) {
 		r = shunt_err(-errno, "cannot open the rules: %s", strerror(errno));
 		generation_release(&g);
@@ -106,10 +109,19 @@ static size_t at_least_one(size_t n)
 	return n ? n : 1;
 }
 
-static size_t max_entries_of(const struct shunt_rule *r)
+/* False if they are more than a generation may have. */
+static bool count_entries(const struct shunt_rule *r, size_t *total)
 {
-	return at_least_one(r->from.n) * at_least_one(r->to.n) * at_least_one(r->port.n) *
-	       at_least_one(r->sport.n) * at_least_one(r->n_devices);
+	const size_t factors[] = { r->from.n, r->to.n, r->port.n, r->sport.n, r->n_devices };
+	size_t n = 1;
+
+	for (size_t i = 0; i < sizeof(factors) / sizeof(factors[0]); i++) {
+		n *= at_least_one(factors[i]); /* each is below 2^16: a rule has 64 KiB of text */
+		if (n > SHUNT_MAX_ENTRIES)
+			return false;
+	}
+	*total += n;
+	return *total <= SHUNT_MAX_ENTRIES;
 }
 
 static int check_rule(const struct shunt_rule *r)
@@ -188,7 +200,12 @@ static bool fill_entry(struct shunt_entry *e, const struct shunt_rule *r, uint32
 		return false;
 	fill_addr(&r->to, c->to, e->dst, &e->dst_len);
 	fill_addr(&r->from, c->from, e->src, &e->src_len);
-	e->negate = (r->to.negated ? SHUNT_NEG_DST : 0) | (r->from.negated ? SHUNT_NEG_SRC : 0);
+	if (r->to.negated)
+		e->negate |= SHUNT_NEG_DST |
+			     (shunt_prefix_is_v4(&r->to.v[c->to]) ? 0 : SHUNT_NEG_DST_V6);
+	if (r->from.negated)
+		e->negate |= SHUNT_NEG_SRC |
+			     (shunt_prefix_is_v4(&r->from.v[c->from]) ? 0 : SHUNT_NEG_SRC_V6);
 	e->dirs = r->dirs;
 	e->protos = r->action == SHUNT_ACT_PROXY ? SHUNT_PROTO_TCP : r->protos;
 	e->device = r->n_devices ? (__u16)devices[c->device] : 0;
@@ -223,26 +240,24 @@ static int compile_entries(struct generation *g, struct shunt *s, const struct s
 	return 0;
 }
 
-/* Text of the generation: comments. */
-static void fill_text(struct generation *g, const char *text, __u32 *at, __u32 *len)
+static void fill_text(struct generation *g, struct shunt_rule_rec *rec, const char *text)
 {
 	struct shunt_gen_header *h = header_of(g);
 
-	*at = h->text_len;
-	*len = text ? (__u32)strlen(text) : 0;
-	if (*len)
-		memcpy(text_of(g) + *at, text, *len);
-	h->text_len += *len;
+	rec->text_at = h->text_len;
+	rec->text_len = (__u32)strlen(text);
+	memcpy(text_of(g) + rec->text_at, text, rec->text_len);
+	h->text_len += rec->text_len;
 }
 
 static int compile_rule(struct generation *g, struct shunt *s, const struct shunt_rule *r,
-			uint32_t rule)
+			uint32_t rule, const char *text)
 {
 	struct shunt_rule_rec *rec = rule_at(g, rule);
 	int target = 0;
 
 	if (r->action == SHUNT_ACT_PROXY) {
-		target = shunt_target_get(s, r->target);
+		target = target_get_locked(s, r->target);
 		if (target < 0)
 			return target;
 	}
@@ -259,17 +274,29 @@ static int compile_rule(struct generation *g, struct shunt *s, const struct shun
 	rec->target = (__u16)target;
 	rec->uid_lo = r->uid_lo;
 	rec->uid_hi = r->uid_hi;
-	fill_text(g, r->comment, &rec->comment_at, &rec->comment_len);
+	fill_text(g, rec, text);
 	return compile_entries(g, s, r, rule);
 }
 
-static void layout(struct shunt_gen_header *h, const struct shunt_rules *rules, size_t *n_cells)
+static void free_texts(char **texts, size_t n)
+{
+	while (n)
+		free(texts[--n]);
+	free(texts);
+}
+
+static int layout(struct shunt_gen_header *h, const struct shunt_rules *rules, char **texts,
+		  size_t *n_cells)
 {
 	size_t entries = 0, text = 0;
 
 	for (size_t i = 0; i < rules->n; i++) {
-		entries += max_entries_of(&rules->v[i]);
-		text += rules->v[i].comment ? strlen(rules->v[i].comment) : 0;
+		if (!count_entries(&rules->v[i], &entries))
+			return shunt_err(-E2BIG,
+					 "rule %u: with it the rules come to more than %d "
+					 "combinations of addresses, ports and interfaces",
+					 rules->v[i].priority, SHUNT_MAX_ENTRIES);
+		text += strlen(texts[i]);
 	}
 	h->magic = SHUNT_MAGIC;
 	h->abi = SHUNT_ABI_VERSION;
@@ -278,6 +305,25 @@ static void layout(struct shunt_gen_header *h, const struct shunt_rules *rules, 
 	h->entries_at = h->rules_at + h->n_rules;
 	h->text_at = h->entries_at + (__u32)entries;
 	*n_cells = h->text_at + text / sizeof(struct shunt_cell) + 1;
+	return 0;
+}
+
+/* The rules as they are listed; n strings, freed with free_texts(). */
+static int format_rules(char ***out, const struct shunt_rules *rules)
+{
+	char **texts = calloc(at_least_one(rules->n), sizeof(*texts));
+
+	for (size_t i = 0; texts && i < rules->n; i++) {
+		texts[i] = shunt_rule_format(&rules->v[i]);
+		if (!texts[i]) {
+			free_texts(texts, i);
+			texts = NULL;
+		}
+	}
+	if (!texts)
+		return shunt_err(-ENOMEM, "out of memory");
+	*out = texts;
+	return 0;
 }
 
 /* ---- counters stay with their rules --------------------------------------------------------- */
@@ -327,33 +373,62 @@ static int assign_stats(struct generation *g, struct shunt *s, const struct shun
 	return 0;
 }
 
+static int check_rules(const struct shunt_rules *rules)
+{
+	size_t audits = 0;
+
+	if (rules->n > SHUNT_MAX_RULES / 2)
+		return shunt_err(-E2BIG, "%zu rules are too many: at most %d", rules->n,
+				 SHUNT_MAX_RULES / 2);
+	for (size_t i = 0; i < rules->n; i++) {
+		int r = check_rule(&rules->v[i]);
+
+		if (r)
+			return r;
+		audits += rules->v[i].audit;
+	}
+	/* The program looks at so many; behind one more nothing would be in force. */
+	if (audits > SHUNT_MAX_AUDITS)
+		return shunt_err(-E2BIG, "%zu rules with audit are too many: at most %d", audits,
+				 SHUNT_MAX_AUDITS);
+	return 0;
+}
+
+static int fill(struct generation *g, struct shunt *s, const struct shunt_rules *rules,
+		char **texts, const struct generation *old)
+{
+	struct shunt_rules old_rules = {};
+	int r = old ? generation_decompile(&old_rules, s, old) : 0;
+
+	for (size_t i = 0; i < rules->n && !r; i++)
+		r = compile_rule(g, s, &rules->v[i], (uint32_t)i, texts[i]);
+	if (!r)
+		r = assign_stats(g, s, rules, &old_rules, old);
+	shunt_rules_clear(&old_rules);
+	return r;
+}
+
 int generation_compile(struct generation *out, struct shunt *s, const struct shunt_rules *rules,
 		       const struct generation *old)
 {
 	struct generation g = { .fd = -1 };
 	struct shunt_gen_header h = { .generation = old ? header_of(old)->generation + 1 : 1 };
-	struct shunt_rules old_rules = {};
-	size_t n_cells;
-	int r = 0;
+	char **texts = NULL;
+	size_t n_cells = 0;
+	int r = check_rules(rules);
 
-	if (rules->n > SHUNT_MAX_RULES / 2)
-		return shunt_err(-E2BIG, "%zu rules are too many: at most %d", rules->n,
-				 SHUNT_MAX_RULES / 2);
-	for (size_t i = 0; i < rules->n && !r; i++)
-		r = check_rule(&rules->v[i]);
+	if (!r)
+		r = format_rules(&texts, rules);
 	if (r)
 		return r;
-	layout(&h, rules, &n_cells);
-	r = create_map(&g, n_cells);
+	r = layout(&h, rules, texts, &n_cells);
+	if (!r)
+		r = create_map(&g, n_cells);
 	if (!r) {
 		*header_of(&g) = h;
-		r = old ? generation_decompile(&old_rules, s, old) : 0;
+		r = fill(&g, s, rules, texts, old);
 	}
-	for (size_t i = 0; i < rules->n && !r; i++)
-		r = compile_rule(&g, s, &rules->v[i], (uint32_t)i);
-	if (!r)
-		r = assign_stats(&g, s, rules, &old_rules, old);
-	shunt_rules_clear(&old_rules);
+	free_texts(texts, rules->n);
 	if (r)
 		generation_release(&g);
 	else
@@ -363,121 +438,38 @@ int generation_compile(struct generation *out, struct shunt *s, const struct shu
 
 /* ---- decompile -------------------------------------------------------------------------------- */
 
-/* Append item to v[0..n) unless it is there. */
-static int append(void **v, size_t *n, const void *item, size_t size)
-{
-	char *grown;
-
-	for (size_t i = 0; i < *n; i++)
-		if (!memcmp((char *)*v + i * size, item, size))
-			return 0;
-	grown = realloc(*v, (*n + 1) * size);
-	if (!grown)
-		return -ENOMEM;
-	memcpy(grown + *n * size, item, size);
-	*v = grown;
-	(*n)++;
-	return 0;
-}
-
-static int append_addr(struct shunt_addrs *a, const __u8 *addr, __u8 len, bool negated)
-{
-	struct shunt_prefix p = { .len = len };
-
-	if (!len)
-		return 0;
-	memcpy(&p.addr, addr, 16);
-	a->negated = negated;
-	return append((void **)&a->v, &a->n, &p, sizeof(p));
-}
-
-static int append_range(struct shunt_ports *p, __u16 lo, __u16 hi)
-{
-	struct shunt_port_range range = { lo, hi };
-
-	if (lo == 0 && hi == 65535)
-		return 0;
-	return append((void **)&p->v, &p->n, &range, sizeof(range));
-}
-
-static int append_device(struct shunt_rule *r, struct shunt *s, __u16 slot)
-{
-	struct shunt_device dev;
-	int e;
-
-	if (!slot)
-		return 0;
-	e = device_read(s, slot, &dev);
-	return e ? e : append((void **)&r->devices, &r->n_devices, dev.name, sizeof(dev.name));
-}
-
-static int decompile_entry(struct shunt_rule *r, struct shunt *s, const struct shunt_entry *e)
-{
-	int err;
-
-	r->dirs = e->dirs;
-	r->protos = e->protos;
-	err = append_addr(&r->to, e->dst, e->dst_len, e->negate & SHUNT_NEG_DST);
-	if (!err)
-		err = append_addr(&r->from, e->src, e->src_len, e->negate & SHUNT_NEG_SRC);
-	if (!err)
-		err = append_range(&r->port, e->dport_lo, e->dport_hi);
-	if (!err)
-		err = append_range(&r->sport, e->sport_lo, e->sport_hi);
-	return err ? err : append_device(r, s, e->device);
-}
-
-static int decompile_rule(struct shunt_rule *r, struct shunt *s, const struct generation *g,
+/* Entries are an index; the rule itself stands in the text, as it is listed. */
+static int decompile_rule(struct shunt_rule *out, struct shunt *s, const struct generation *g,
 			  const struct shunt_rule_rec *rec)
 {
-	struct shunt_target target;
-	__u32 key = rec->target;
+	_cleanup_free_ char *text = strndup(text_of(g) + rec->text_at, rec->text_len);
+	char err[256];
+	int r;
 
-	r->priority = rec->priority;
-	r->action = rec->action;
-	r->fail = rec->flags & SHUNT_RULE_FAIL_CLOSED ? SHUNT_FAIL_CLOSED : SHUNT_FAIL_OPEN;
-	r->has_uid = rec->flags & SHUNT_RULE_UID;
-	r->uid_lo = rec->uid_lo;
-	r->uid_hi = rec->uid_hi;
-	r->log = rec->flags & SHUNT_RULE_LOG;
-	r->audit = rec->flags & SHUNT_RULE_AUDIT;
-	if (rec->limit_rate)
-		r->limit_per = rec->flags & SHUNT_RULE_LIMIT_SRC ? SHUNT_LIMIT_PER_SRC
-								  : SHUNT_LIMIT_PER_RULE;
-	r->limit_rate = rec->limit_rate;
-	r->limit_burst = rec->limit_burst;
-	if (rec->action == SHUNT_ACT_PROXY) {
-		if (bpf_map_lookup_elem(s->map.targets, &key, &target))
-			return -errno;
-		memcpy(r->target, target.name, sizeof(r->target));
-	}
-	if (rec->comment_len) {
-		r->comment = strndup(text_of(g) + rec->comment_at, rec->comment_len);
-		if (!r->comment)
-			return -ENOMEM;
-	}
-	if (bpf_map_lookup_elem(s->map.rule_stats, &rec->stat, &r->stat))
-		return -errno;
+	if (!text)
+		return shunt_err(-ENOMEM, "out of memory");
+	r = shunt_rule_parse(out, text, err, sizeof(err));
+	if (r)
+		return shunt_err(r, "cannot read rule %u back: %s", rec->priority, err);
+	if (bpf_map_lookup_elem(s->map.rule_stats, &rec->stat, &out->stat))
+		return shunt_err(-errno, "cannot read the map 'rule_stats': %s", strerror(errno));
 	return 0;
 }
 
 int generation_decompile(struct shunt_rules *out, struct shunt *s, const struct generation *g)
 {
-	const struct shunt_gen_header *h = header_of(g);
-	struct shunt_rules rules = { .n = h->n_rules };
+	struct shunt_rules rules = {};
+	size_t n = header_of(g)->n_rules;
 	int r = 0;
 
-	rules.v = calloc(at_least_one(rules.n), sizeof(*rules.v));
+	rules.v = calloc(at_least_one(n), sizeof(*rules.v));
 	if (!rules.v)
 		return shunt_err(-ENOMEM, "out of memory");
-	for (size_t i = 0; i < rules.n && !r; i++)
-		r = decompile_rule(&rules.v[i], s, g, rule_at(g, i));
-	for (size_t i = 0; i < h->n_entries && !r; i++)
-		r = decompile_entry(&rules.v[entry_at(g, i)->rule], s, entry_at(g, i));
-	if (r) {
+	for (; rules.n < n && !r; rules.n += !r)
+		r = decompile_rule(&rules.v[rules.n], s, g, rule_at(g, rules.n));
+	if (r)
 		shunt_rules_clear(&rules);
-		return shunt_err(r, "cannot read the rules back: %s", strerror(-r));
-	}
-	*out = rules;
-	return 0;
+	else
+		*out = rules;
+	return r;
 }

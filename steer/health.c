@@ -92,11 +92,35 @@ static void device_conflicts(struct shunt *s, const struct shunt_device_state *d
 		    before);
 }
 
+static int route_conflicts(struct shunt *s, struct sentences *to)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+
+	for (size_t i = 0; i < 2; i++) {
+		int r = families[i] == AF_INET6 && !policy_has_ipv6()
+				? 1
+				: policy_has_route(&s->info, families[i]);
+
+		if (r < 0)
+			return r;
+		if (!r)
+			say(to,
+			    "the %s route of table %u is gone, steered packets are lost: run "
+			    "'shuntctl up' again",
+			    families[i] == AF_INET ? "IPv4" : "IPv6", s->info.table);
+	}
+	return 0;
+}
+
 int shunt_conflicts(struct shunt *s, char (*out)[256], int max)
 {
 	struct sentences to = { out, 0, max };
 	struct shunt_device_state d;
 	struct shunt_device dev;
+	int first = route_conflicts(s, &to);
+
+	if (first)
+		return first;
 
 	for (int slot = 1; slot < SHUNT_MAX_DEVICES; slot++) {
 		int r = device_read(s, slot, &dev);

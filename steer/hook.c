@@ -78,7 +78,7 @@ static int choose_hook(const struct shunt *s, const struct hook_request *req,
 					 dev->name, tcx ? "tcx" : "clsact");
 		return 0;
 	}
-	if (req->hook != SHUNT_HOOK_CLSACT && attach_has_tcx(dev->ifindex, s->prog[PROG_IN_L3])) {
+	if (req->hook != SHUNT_HOOK_CLSACT && attach_has_tcx(dev->ifindex, prog_for(s, dev, ATTACH_IN))) {
 		dev->flags |= SHUNT_DEV_TCX;
 		return 0;
 	}
@@ -103,16 +103,16 @@ static int fill_device(const struct shunt *s, const struct hook_request *req,
 	if (dev->ifindex != ifindex) /* new, or deleted and made again since */
 		dev->flags = 0;
 	dev->ifindex = ifindex;
+	if (req->lo)
+		dev->flags |= SHUNT_DEV_LO;
+	if (l3)
+		dev->flags |= SHUNT_DEV_L3;
 	r = choose_hook(s, req, dev);
 	if (r)
 		return r;
 	dev->flags |= SHUNT_DEV_USED | SHUNT_DEV_IN;
 	if (req->out)
 		dev->flags |= SHUNT_DEV_OUT;
-	if (req->lo)
-		dev->flags |= SHUNT_DEV_LO;
-	if (l3)
-		dev->flags |= SHUNT_DEV_L3;
 	return 0;
 }
 
@@ -204,10 +204,14 @@ static int strip(struct shunt *s, int slot, const struct shunt_device *dev,
 
 int hook_undo(struct shunt *s, const struct hook_undo *undo)
 {
-	struct shunt_device now;
+	struct shunt_device now, old = undo->old;
 	int r = device_read(s, undo->slot, &now);
 
-	return r ? r : strip(s, undo->slot, &now, &undo->old);
+	if (r)
+		return r;
+	if (now.ifindex != old.ifindex)
+		old.flags = 0; /* the device it was is gone, what is there now is all new */
+	return strip(s, undo->slot, &now, &old);
 }
 
 int hook_remove(struct shunt *s, int slot)

@@ -47,10 +47,14 @@ void instance_init(struct shunt *s)
 
 void instance_release(struct shunt *s)
 {
-	for (size_t i = 0; i < N_MAPS; i++)
+	for (size_t i = 0; i < N_MAPS; i++) {
 		cleanup_close(map_fd(s, i));
-	for (int i = 0; i < PROG_MAX; i++)
+		*map_fd(s, i) = -1;
+	}
+	for (int i = 0; i < PROG_MAX; i++) {
 		cleanup_close(&s->prog[i]);
+		s->prog[i] = -1;
+	}
 	event_reader_free(s->events);
 	s->events = NULL;
 }
@@ -167,13 +171,28 @@ static int get_pin(const struct shunt *s, const char *prefix, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+/* A pin that someone has removed: no -ENOENT, since the rest of the instance is there. */
+static int missing(const struct shunt *s, int error, const char *prefix, const char *name)
+{
+	return shunt_err(-ESTALE, "cannot open '%s/%s%s': %s: run 'shuntctl down', then 'up'",
+			 s->dir, prefix, name, strerror(-error));
+}
+
 int instance_open(struct shunt *s)
 {
 	__u32 zero = 0;
 
+	uint64_t cookie;
+	int r = netns_cookie(&cookie);
+
+	if (r)
+		return r;
 	s->map.instance = get_pin(s, "", "instance");
+	if (s->map.instance == -ENOENT)
+		return -ENOENT;
 	if (s->map.instance < 0)
-		return s->map.instance;
+		return shunt_err(s->map.instance, "cannot open '%s/instance': %s", s->dir,
+				 strerror(-s->map.instance));
 	if (bpf_map_lookup_elem(s->map.instance, &zero, &s->info))
 		return shunt_err(-errno, "cannot read '%s/instance': %s", s->dir,
 				 strerror(errno));
@@ -182,21 +201,20 @@ int instance_open(struct shunt *s)
 				 "'%s' was made by another version of shunt (abi %u, this is %u): "
 				 "run its 'shuntctl down'",
 				 s->dir, s->info.abi, SHUNT_ABI_VERSION);
+	if (s->info.netns_cookie != cookie)
+		return -ENOENT; /* of a namespace that is gone and had the same inode number */
 	for (size_t i = 0; i < N_MAPS; i++) {
-		if (*map_fd(s, i) >= 0)
-			continue;
-		*map_fd(s, i) = get_pin(s, "", map_table[i].name);
 		if (*map_fd(s, i) < 0)
-			return shunt_err(*map_fd(s, i), "cannot open '%s/%s': %s", s->dir,
-					 map_table[i].name, strerror(-*map_fd(s, i)));
+			*map_fd(s, i) = get_pin(s, "", map_table[i].name);
+		if (*map_fd(s, i) < 0)
+			r = missing(s, *map_fd(s, i), "", map_table[i].name);
 	}
 	for (int i = 0; i < PROG_MAX; i++) {
 		s->prog[i] = get_pin(s, "prog_", prog_names[i]);
 		if (s->prog[i] < 0)
-			return shunt_err(s->prog[i], "cannot open '%s/prog_%s': %s", s->dir,
-					 prog_names[i], strerror(-s->prog[i]));
+			r = missing(s, s->prog[i], "prog_", prog_names[i]);
 	}
-	return 0;
+	return r;
 }
 
 int instance_save(struct shunt *s)
@@ -261,6 +279,16 @@ static __u32 map_id(int fd)
 	__u32 len = sizeof(info);
 
 	return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
+int instance_lock(struct shunt *s)
+{
+	_cleanup_close_ int lock = pin_lock(s->dir);
+
+	if (lock < 0 || shunt_is_current(s))
+		return take_fd(&lock);
+	pin_prune(s->dir); /* pin_lock() has made it again */
+	return shunt_err(-ENOENT, "the instance was taken down meanwhile");
 }
 
 int shunt_is_current(const struct shunt *s)

@@ -50,9 +50,16 @@ int instance_load(struct shunt *s);
 
 /*
  * Open the pins in s->dir. -ENOENT, without a message, if the instance is not there or was
- * never finished; -EPROTO with a message if another version made it.
+ * never finished, or is left from a namespace that is gone; -EPROTO with a message if another
+ * version made it; -ESTALE with a message if pins are missing: what is there is open then.
  */
 int instance_open(struct shunt *s);
+
+/*
+ * Take the lock for a change through an open handle; the descriptor, which gives it back when it
+ * is closed. -ENOENT with a message if the instance was taken down meanwhile.
+ */
+int instance_lock(struct shunt *s);
 
 /* Write s->info back to its map. */
 int instance_save(struct shunt *s);

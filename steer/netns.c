@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "cleanup.h"
@@ -40,5 +41,16 @@ int netns_inode(uint64_t *out)
 		return shunt_err(-errno, "cannot read '/proc/thread-self/ns/net': %s",
 				 strerror(errno));
 	*out = st.st_ino;
+	return 0;
+}
+
+int netns_cookie(uint64_t *out)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(*out);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, out, &len))
+		return shunt_err(-errno, "cannot read the cookie of the network namespace: %s",
+				 strerror(errno));
 	return 0;
 }

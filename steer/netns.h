@@ -15,4 +15,7 @@ int netns_enter(const char *name_or_path);
 /* The inode number of the calling thread's network namespace. Gives a message on failure. */
 int netns_inode(uint64_t *out);
 
+/* The cookie of the calling thread's network namespace, which no other will have. */
+int netns_cookie(uint64_t *out);
+
 #endif

@@ -89,6 +89,8 @@ int pin_remove_dir(const char *dir)
 	struct dirent *entry;
 	DIR *d = opendir(dir);
 
+	/* Where it stands all others do, on the way down, too. */
+	unlink(pin_path(path, sizeof(path), dir, "instance"));
 	while (d && (entry = readdir(d))) {
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;

@@ -108,8 +108,6 @@ static int check_rules(struct nl_sock *sk, const struct shunt_instance *inst, in
 		struct rtnl_rule *rule = (struct rtnl_rule *)o;
 		uint32_t mask = rtnl_rule_get_mask(rule);
 
-		if (rule_is_ours(inst, rule))
-			continue;
 		if (rtnl_rule_get_table(rule) == inst->table)
 			return shunt_err(-EEXIST,
 					 "%s rule %u of someone else uses routing table %u: choose "
@@ -138,7 +136,7 @@ static int check_table(struct nl_sock *sk, const struct shunt_instance *inst, in
 	for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {
 		struct rtnl_route *route = (struct rtnl_route *)o;
 
-		if (rtnl_route_get_table(route) == inst->table && !route_is_ours(route))
+		if (rtnl_route_get_table(route) == inst->table)
 			return shunt_err(-EEXIST,
 					 "%s routing table %u holds routes of someone else: choose "
 					 "another with --table",
@@ -241,6 +239,26 @@ int policy_add_rules(const struct shunt_instance *inst, const char *device)
 int policy_del_rules(const struct shunt_instance *inst, const char *device)
 {
 	return change(inst, device, false);
+}
+
+int policy_has_route(const struct shunt_instance *inst, int family)
+{
+	_cleanup_cache_ struct nl_cache *cache = NULL;
+	_cleanup_nl_ struct nl_sock *sk = NULL;
+	int r = rtnl_open(&sk);
+
+	if (r)
+		return r;
+	r = rtnl_route_alloc_cache(sk, family, 0, &cache);
+	if (r)
+		return shunt_err(rtnl_errno(r), "cannot list routes: %s", nl_geterror(r));
+	for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {
+		struct rtnl_route *route = (struct rtnl_route *)o;
+
+		if (rtnl_route_get_table(route) == inst->table && route_is_ours(route))
+			return 1;
+	}
+	return 0;
 }
 
 /* ---- state -------------------------------------------------------------------------------- */

@@ -17,7 +17,7 @@
 #include "shunt/abi.h"
 
 /*
- * Refuse (-EEXIST) a table that holds routes of others or that a rule of others, another instance
+ * For a new instance. Refuse (-EEXIST) a table that holds routes of others or that a rule of others, another instance
  * among them, leads to; and, unless force is set, mark bits that a rule of others looks at.
  */
 int policy_check(const struct shunt_instance *inst, bool force);
@@ -28,8 +28,11 @@ int policy_del_routes(const struct shunt_instance *inst);
 int policy_add_rules(const struct shunt_instance *inst, const char *device);
 int policy_del_rules(const struct shunt_instance *inst, const char *device);
 
+/* Is the route of this family (AF_*) in place? 1 yes, 0 no. */
+int policy_has_route(const struct shunt_instance *inst, int family);
+
 /*
- * Are rule and route of this device and family (AF_*) in place? 1 yes, 0 no. *overtaken tells
+ * Is the rule of this device and family (AF_*) in place? 1 yes, 0 no. *overtaken tells
  * whether a rule of others stands between `local` and ours.
  */
 int policy_is_set(const struct shunt_instance *inst, const char *device, int family,

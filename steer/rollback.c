@@ -71,6 +71,8 @@ static void detach_from_terminal(void)
 	int null = open("/dev/null", O_RDWR);
 
 	setsid();
+	if (chdir("/")) /* else what the caller stands in could not be unmounted */
+		_exit(1);
 	if (null < 0)
 		return;
 	for (int fd = 0; fd <= 2; fd++)
@@ -86,7 +88,7 @@ static void wait_and_roll_back(struct shunt *s, __u32 id, uint32_t seconds)
 	time_t until;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	until = now.tv_sec + (time_t)seconds;
+	until = now.tv_sec + (time_t)seconds + 1; /* whole seconds are compared: not too early */
 	do {
 		nanosleep(&look, NULL);
 		if (waiting_id(s) != id)
@@ -110,7 +112,6 @@ int rollback_arm(struct shunt *s, const struct generation *old, uint32_t seconds
 		int r = shunt_err(-errno, "cannot start the process that takes it back: %s",
 				  strerror(errno));
 
-		generation_publish(s, old);
 		unlink(path);
 		return r;
 	}

@@ -12,7 +12,7 @@
 /* -EBUSY with a message if a change waits for its confirmation. */
 int rollback_check_none(const struct shunt *s);
 
-/* Call it when the change is in force. lock is what pin_lock() returned. */
+/* Call it before the change is put in force; if that fails, rollback_disarm(). lock is what pin_lock() returned. */
 int rollback_arm(struct shunt *s, const struct generation *old, uint32_t seconds, int lock);
 
 /* -ENOENT with a message if nothing waits. */

@@ -27,7 +27,8 @@ int shunt_rules_read(struct shunt *s, struct shunt_rules *out)
 	return r;
 }
 
-static int publish(struct shunt *s, const struct shunt_rules *rules)
+/* Compile and put in force; confirm > 0: taken back after so many seconds. */
+static int publish(struct shunt *s, const struct shunt_rules *rules, uint32_t confirm, int lock)
 {
 	struct generation old = { .fd = -1 }, new = { .fd = -1 };
 	int r = rollback_check_none(s);
@@ -40,8 +41,14 @@ static int publish(struct shunt *s, const struct shunt_rules *rules)
 	if (r && r != -ENOENT)
 		return r;
 	r = generation_compile(&new, s, rules, has_old ? &old : NULL);
-	if (!r)
+	/* The way back first: whoever is locked out by the change cannot make it any more. */
+	if (!r && confirm)
+		r = rollback_arm(s, &old, confirm, lock);
+	if (!r) {
 		r = generation_publish(s, &new);
+		if (r && confirm)
+			rollback_disarm(s);
+	}
 	generation_release(&new);
 	generation_release(&old);
 	return r;
@@ -49,34 +56,27 @@ static int publish(struct shunt *s, const struct shunt_rules *rules)
 
 int shunt_rules_replace(struct shunt *s, const struct shunt_rules *rules)
 {
-	_cleanup_close_ int lock = pin_lock(s->dir);
+	_cleanup_close_ int lock = instance_lock(s);
 
-	return lock < 0 ? lock : publish(s, rules);
+	return lock < 0 ? lock : publish(s, rules, 0, lock);
 }
 
 int shunt_rules_try(struct shunt *s, const struct shunt_rules *rules, uint32_t seconds)
 {
-	_cleanup_close_ int lock = pin_lock(s->dir);
+	_cleanup_close_ int lock = instance_lock(s);
 	struct generation old = { .fd = -1 };
 	struct shunt_rules none = {};
 	int r = lock < 0 ? lock : generation_open(&old, s);
 
-	if (r == -ENOENT) { /* there must be something to come back to */
-		r = publish(s, &none);
-		if (!r)
-			r = generation_open(&old, s);
-	}
-	if (!r)
-		r = publish(s, rules);
-	if (!r)
-		r = rollback_arm(s, &old, seconds, lock);
 	generation_release(&old);
-	return r;
+	if (r == -ENOENT) /* there must be something to come back to */
+		r = publish(s, &none, 0, lock);
+	return r ? r : publish(s, rules, seconds, lock);
 }
 
 int shunt_rules_confirm(struct shunt *s)
 {
-	_cleanup_close_ int lock = pin_lock(s->dir);
+	_cleanup_close_ int lock = instance_lock(s);
 
 	return lock < 0 ? lock : rollback_disarm(s);
 }
@@ -93,7 +93,7 @@ static size_t position(const struct shunt_rules *rules, uint32_t priority)
 
 int shunt_rules_add(struct shunt *s, const struct shunt_rule *rule)
 {
-	_cleanup_close_ int lock = pin_lock(s->dir);
+	_cleanup_close_ int lock = instance_lock(s);
 	_cleanup_free_ struct shunt_rule *grown = NULL;
 	struct shunt_rules rules = {}, with;
 	size_t at;
@@ -119,7 +119,7 @@ int shunt_rules_add(struct shunt *s, const struct shunt_rule *rule)
 	}
 	grown[at] = *rule;
 	with = (struct shunt_rules){ grown, rules.n + 1 };
-	r = publish(s, &with);
+	r = publish(s, &with, 0, lock);
 out:
 	shunt_rules_clear(&rules);
 	return r;
@@ -127,7 +127,7 @@ out:
 
 int shunt_rules_del(struct shunt *s, uint32_t priority)
 {
-	_cleanup_close_ int lock = pin_lock(s->dir);
+	_cleanup_close_ int lock = instance_lock(s);
 	struct shunt_rules rules = {};
 	size_t at;
 	int r = lock < 0 ? lock : shunt_rules_read(s, &rules);
@@ -141,7 +141,7 @@ int shunt_rules_del(struct shunt *s, uint32_t priority)
 		shunt_rule_clear(&rules.v[at]);
 		memmove(&rules.v[at], &rules.v[at + 1], (rules.n - at - 1) * sizeof(*rules.v));
 		rules.n--;
-		r = publish(s, &rules);
+		r = publish(s, &rules, 0, lock);
 	}
 	shunt_rules_clear(&rules);
 	return r;

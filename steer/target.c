@@ -10,6 +10,7 @@
 #include "name.h"
 #include "pin.h"
 #include "rule_grammar.h"
+#include "target.h"
 
 static int read_target(struct shunt *s, int index, struct shunt_target *out)
 {
@@ -55,7 +56,7 @@ int shunt_target_find(struct shunt *s, const char *name)
 	return search(s, name, &unused);
 }
 
-int shunt_target_get(struct shunt *s, const char *name)
+int target_get_locked(struct shunt *s, const char *name)
 {
 	struct shunt_target t = {};
 	int unused, r;
@@ -90,8 +91,23 @@ static int set_slot(struct shunt *s, int target, int v6, size_t slot, int fd)
 	return bpf_map_update_elem(s->map.sockets, &key, &value, BPF_ANY) ? -errno : 0;
 }
 
-int shunt_target_set_sockets(struct shunt *s, int target, int v6, const int *fds, size_t n,
-			     enum shunt_target_kind kind, pid_t pid)
+int shunt_target_get(struct shunt *s, const char *name)
+{
+	_cleanup_close_ int lock = instance_lock(s);
+
+	return lock < 0 ? lock : target_get_locked(s, name);
+}
+
+static bool slot_is_live(struct shunt *s, int target, int v6, int slot)
+{
+	__u32 key = (__u32)SHUNT_SOCKET_INDEX(target, v6, slot);
+	__u64 cookie;
+
+	return !bpf_map_lookup_elem(s->map.sockets, &key, &cookie);
+}
+
+static int set_sockets_locked(struct shunt *s, int target, int v6, const int *fds, size_t n,
+			      enum shunt_target_kind kind, pid_t pid)
 {
 	struct shunt_target t;
 	int r;
@@ -111,19 +127,26 @@ int shunt_target_set_sockets(struct shunt *s, int target, int v6, const int *fds
 	t.pid = (__u32)pid;
 	if (n > t.slots)
 		t.slots = (__u16)n;
+	/* Empty slots at the end would send their share of the flows to one socket. */
+	while (t.slots > n && !slot_is_live(s, target, !v6, t.slots - 1))
+		t.slots--;
 	return write_target(s, target, &t);
+}
+
+int shunt_target_set_sockets(struct shunt *s, int target, int v6, const int *fds, size_t n,
+			     enum shunt_target_kind kind, pid_t pid)
+{
+	_cleanup_close_ int lock = instance_lock(s);
+
+	return lock < 0 ? lock : set_sockets_locked(s, target, v6, fds, n, kind, pid);
 }
 
 static unsigned int count_live(struct shunt *s, int target, int v6)
 {
 	unsigned int live = 0;
-	__u64 cookie;
 
-	for (int slot = 0; slot < SHUNT_TARGET_SLOTS; slot++) {
-		__u32 key = (__u32)SHUNT_SOCKET_INDEX(target, v6, slot);
-
-		live += !bpf_map_lookup_elem(s->map.sockets, &key, &cookie);
-	}
+	for (int slot = 0; slot < SHUNT_TARGET_SLOTS; slot++)
+		live += slot_is_live(s, target, v6, slot);
 	return live;
 }
 
@@ -151,12 +174,12 @@ int shunt_target_adopt(struct shunt *s, const char *name, pid_t pid,
 {
 	struct adopt_filter filter = { .pid = pid, .port = port, .addr = addr };
 	enum shunt_target_kind kind = pid ? SHUNT_TARGET_ADOPTED : SHUNT_TARGET_LISTEN;
-	_cleanup_close_ int lock = pin_lock(s->dir);
+	_cleanup_close_ int lock = instance_lock(s);
 	struct adopted found = {};
 	struct shunt_target t;
 	int target, r = lock < 0 ? lock : 0;
 
-	target = r ? r : shunt_target_get(s, name);
+	target = r ? r : target_get_locked(s, name);
 	if (target < 0)
 		return target;
 	r = read_target(s, target, &t);
@@ -166,15 +189,14 @@ int shunt_target_adopt(struct shunt *s, const char *name, pid_t pid,
 		return shunt_err(-EBUSY, "target '%s' has live sockets of process %u", name, t.pid);
 	r = adopt_sockets(&found, &filter, s->info.own_mark);
 	for (int v6 = 0; v6 < 2 && !r; v6++)
-		r = shunt_target_set_sockets(s, target, v6, found.fds[v6], found.n[v6], kind,
-					     found.pid);
+		r = set_sockets_locked(s, target, v6, found.fds[v6], found.n[v6], kind, found.pid);
 	adopt_release(&found);
 	return r;
 }
 
 int shunt_target_del(struct shunt *s, const char *name)
 {
-	_cleanup_close_ int lock = pin_lock(s->dir);
+	_cleanup_close_ int lock = instance_lock(s);
 	struct shunt_target none = {};
 	struct shunt_rules rules = {};
 	int target, r = lock < 0 ? lock : 0;
@@ -191,6 +213,6 @@ int shunt_target_del(struct shunt *s, const char *name)
 				      rules.v[i].priority);
 	shunt_rules_clear(&rules);
 	for (int v6 = 0; v6 < 2 && !r; v6++)
-		r = shunt_target_set_sockets(s, target, v6, NULL, 0, SHUNT_TARGET_FREE, 0);
+		r = set_sockets_locked(s, target, v6, NULL, 0, SHUNT_TARGET_FREE, 0);
 	return r ? r : write_target(s, target, &none);
 }

@@ -27,15 +27,25 @@ static char *backstop_path(char *buf, size_t size, const struct shunt *s)
 	return pin_path(buf, size, s->dir, "link_backstop");
 }
 
+static bool backstop_is_set(const struct shunt *s)
+{
+	struct bpf_link_info info = {};
+	_cleanup_close_ int link = -1;
+	char path[PATH_MAX + 32];
+	__u32 len = sizeof(info);
+
+	link = bpf_obj_get(backstop_path(path, sizeof(path), s));
+	return link >= 0 && !bpf_obj_get_info_by_fd(link, &info, &len) && info.netns.netns_ino;
+}
+
 static int add_backstop(struct shunt *s)
 {
 	_cleanup_close_ int netns = -1, link = -1;
 	char path[PATH_MAX + 32];
 
-	backstop_path(path, sizeof(path), s);
-	link = bpf_obj_get(path);
-	if (link >= 0)
+	if (backstop_is_set(s))
 		return 0;
+	unlink(backstop_path(path, sizeof(path), s)); /* detached, a husk */
 	netns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (netns < 0)
 		return shunt_err(-errno, "cannot open '/proc/thread-self/ns/net': %s",
@@ -55,6 +65,7 @@ static void del_backstop(struct shunt *s)
 	char path[PATH_MAX + 32];
 
 	link = bpf_obj_get(backstop_path(path, sizeof(path), s));
+	unlink(path); /* first, so that a SIGKILL here leaves no husk */
 	if (link >= 0)
 		bpf_link_detach(link);
 }
@@ -143,17 +154,21 @@ int shunt_down(const struct shunt_where *where)
 	r = instance_open(&s);
 	if (r == -ENOENT)
 		r = pin_remove_dir(s.dir); /* nothing, or the start of an `up` that was killed */
-	else if (!r)
-		r = tear_down(&s);
+	else if (!r || r == -ESTALE)
+		r = tear_down(&s); /* what is there is enough to find the rest */
 	instance_release(&s);
 	return r;
 }
 
 /* ---- up ------------------------------------------------------------------------------------------ */
 
+enum { MAIN_RULE_PREF = 32766 }; /* net/ipv4/fib_rules.c */
+
 static int fill_info(struct shunt_instance *info, const struct shunt_up_options *opt)
 {
 	uint32_t mark = opt->mark ? opt->mark : SHUNT_DEFAULT_MARK;
+	uint64_t cookie = 0;
+	int r;
 
 	if (__builtin_popcount(mark) != 2)
 		return shunt_err(-EINVAL, "mark 0x%x: give a mask of exactly two bits, e.g. 0x%x",
@@ -164,9 +179,14 @@ static int fill_info(struct shunt_instance *info, const struct shunt_up_options 
 	info->steer_mark = mark & ~info->own_mark;
 	info->table = opt->table ? opt->table : SHUNT_DEFAULT_TABLE;
 	info->pref = opt->pref ? opt->pref : SHUNT_DEFAULT_PREF;
+	if (info->pref >= MAIN_RULE_PREF)
+		return shunt_err(-EINVAL, "priority %u: the table main is asked first, at %d",
+				 info->pref, MAIN_RULE_PREF);
 	if (info->table >= 253 && info->table <= 255)
 		return shunt_err(-EINVAL, "table %u is the kernel's own", info->table);
-	return 0;
+	r = netns_cookie(&cookie);
+	info->netns_cookie = cookie;
+	return r;
 }
 
 /* An instance that is up keeps its numbers: asking for others is a mistake. */

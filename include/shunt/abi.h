@@ -18,7 +18,7 @@
 
 #include <linux/types.h>
 
-#define SHUNT_ABI_VERSION 1
+#define SHUNT_ABI_VERSION 2
 #define SHUNT_MAGIC 0x53484e54U /* "SHNT" */
 
 /* ---- limits --------------------------------------------------------------------- */
@@ -34,6 +34,7 @@ enum {
 	SHUNT_MAX_BACKSTOP = 4096,   /* tuples handed to the SK_LOOKUP program (LRU) */
 	SHUNT_MAX_FRAGS = 4096,	     /* first fragments remembered (LRU) */
 	SHUNT_MAX_RULES = 262144,    /* rules of one generation */
+	SHUNT_MAX_ENTRIES = 1 << 23, /* of one generation; BPF_MAX_LOOPS, linux/bpf_verifier.h */
 	SHUNT_MAX_LIMITS = 65536,    /* token buckets of `limit ... per src` (LRU) */
 	SHUNT_EVENT_BYTES = 1 << 20, /* ring buffer of `log` and `audit` */
 	SHUNT_MAX_AUDITS = 16,	     /* audit rules looked at for one flow */
@@ -147,7 +148,7 @@ struct shunt_gen_header {
 	__u32 rules_at;	   /* cell of the first struct shunt_rule_rec */
 	__u32 n_entries;
 	__u32 entries_at;  /* cell of the first struct shunt_entry */
-	__u32 text_at;	   /* cell of the first byte of text (comments, cgroup paths) */
+	__u32 text_at;	   /* cell of the first byte of the rules' text */
 	__u32 text_len;	   /* bytes */
 	__u32 reserved[6];
 };
@@ -164,11 +165,11 @@ struct shunt_rule_rec {
 	__u16 target;	   /* index in the map targets, 0 none */
 	__u32 uid_lo;
 	__u32 uid_hi;	   /* inclusive */
-	__u32 comment_at;  /* offset in the text region */
-	__u32 comment_len; /* bytes, 0 none */
-	__u32 cgroup_at;   /* offset of the cgroup's path in the text region */
+	__u32 text_at;	   /* the rule as it is listed: offset in the text region */
+	__u32 text_len;	   /* bytes */
+	__u32 reserved0;
 	__u64 cgroup;	   /* cgroup v2 id (inode of its directory) */
-	__u32 cgroup_len;  /* bytes of that path */
+	__u32 reserved1;
 	__u32 n_entries;   /* entries of this rule */
 	__u32 limit_rate;  /* new flows a second, 0 no limit */
 	__u32 limit_burst; /* flows at once, not 0 with a limit */
@@ -195,7 +196,12 @@ struct shunt_entry {
 	__u32 rule;	  /* index of its struct shunt_rule_rec */
 };
 
-enum shunt_negate { SHUNT_NEG_DST = 1, SHUNT_NEG_SRC = 2 };
+enum shunt_negate {
+	SHUNT_NEG_DST = 1 << 0,
+	SHUNT_NEG_SRC = 1 << 1,
+	SHUNT_NEG_DST_V6 = 1 << 2, /* the prefix that must not hold it is one of IPv6 */
+	SHUNT_NEG_SRC_V6 = 1 << 3,
+};
 
 /* ---- map: rule_stats (ARRAY, SHUNT_MAX_RULES) --------------------------------------- */
 struct shunt_rule_stat {
@@ -315,7 +321,9 @@ struct shunt_instance {
 	__u32 table;
 	__u32 pref;
 	__u32 flags;	  /* enum shunt_instance_flag */
-	__u32 reserved[9];
+	__u32 reserved0;
+	__u64 netns_cookie; /* of the namespace; its inode number may be another's one day */
+	__u32 reserved[6];
 };
 
 /* ---- map: explain (ARRAY, one): what a test run of the program decided ------------------ */

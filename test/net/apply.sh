@@ -28,6 +28,39 @@ difference() {
 	same 'after the errors' "$(ctl rule list | wc -l)" 2
 }
 
+# Each comes back from the kernel as it was given, also after changes of its neighbours.
+kept_exactly() {
+	lab_up
+	up
+	printf '%s\n' '20 to ::/0 drop' '21 to not ::/0 drop' '22 from 0.0.0.0/0 to 0.0.0.0/0 pass' \
+		'40 tcp from 10.0.0.0/8,2001:db8::/32 to 192.168.0.0/16 drop' '50 to 1.2.3.4 proxy' \
+		'60 in on c0,eth7 tcp sport 1-9,20 port 80,443 reject limit 5/s per src log # x' >"$T/all"
+	ctl apply "$T/all" >&2
+	ctl rule add 99 drop
+	ctl rule del 99
+	ctl rule list | diff -U0 "$T/all" - >&2
+	same 'again' "$(ctl apply "$T/all")" 'no difference'
+	same 'IPv4 is not ::/0' \
+		"$(ctl --json explain in c0 tcp 10.1.0.2:9 10.2.0.2:9 | jq .priority)" 21
+	same 'IPv6 is' "$(ctl --json explain in c0 tcp '[fd01::2]:9' '[fd02::2]:9' | jq .priority)" 20
+}
+
+# More than the program can look at is refused, not cut.
+too_much() {
+	lab_up
+	up
+	echo '10 pass' | ctl apply - >&2
+	python3 - >"$T/combinations" <<-'END'
+		pairs = lambda net: ','.join(f'{net}.{i}.{j}.0/24' for i in range(16) for j in range(128))
+		print('20 tcp from', pairs(10), 'to', pairs(11), 'port',
+		      ','.join(str(p) for p in range(1, 2048, 2)), 'drop')
+	END
+	must_fail 1 'rule 20: .*combinations' ctl apply "$T/combinations"
+	for ((i = 1; i < 18; i++)); do echo "$i drop audit"; done >"$T/audits"
+	must_fail 1 'audit are too many' ctl apply "$T/audits"
+	same 'rules' "$(ctl rule list)" '10 pass'
+}
+
 confirmed() {
 	lab_up
 	web_server sv
@@ -60,6 +93,8 @@ confirmed() {
 }
 
 check APPLY-01 'apply prints the difference and makes it' difference
+check APPLY-03 'rules come back from the kernel as they were given' kept_exactly
+check APPLY-04 'rules that come to too much are refused' too_much
 check APPLY-02 'a change that nobody confirms is taken back' confirmed
 
 story_run "$@"

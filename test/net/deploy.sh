@@ -18,7 +18,30 @@ private_etc() {
 }
 
 files() {
-	find /etc "$T/prefix" | sort
+	{
+		find /etc "$T/prefix"
+		[[ ! -e /run/shunt ]] || find /run/shunt
+	} | sort
+}
+
+same_files() {
+	files | diff "$T/files.before" - >&2 || fail 'files are left, or have gone'
+}
+
+numbers_of_rules() {
+	ctl rule list 2>/dev/null | cut -d' ' -f1 | xargs
+}
+
+# As nothing else would: it leaves its log and its lock.
+kill_shuntd() {
+	kill -KILL "$(</run/shunt/shuntd.pid)"
+	wait_for 5 "[[ \$(ctl --json target list 2>/dev/null | jq '.[].live_v4') == 0 ]]"
+	# Its workers hold the lock, too.
+	wait_for 5 "flock -n $(own_lock) true"
+}
+
+own_lock() {
+	echo "/run/shunt/$(stat -L -c %i /run/netns/gw)-default-default.lock"
 }
 
 # A build of its own, as it sets prefix and sanitizer.
@@ -66,22 +89,25 @@ life() {
 
 	# Another version: its steering is made anew, with the rules that are in force.
 	ctl rule add 60 in tcp to any port 9 drop
+	deploy -i c0
+	same 'rules, after the same again' "$(numbers_of_rules)" '50 60 100'
+	same 'steered flows, after the same again' "$(counter steer_new)" 1
+	ctl rule add 70 in tcp to any port 10 drop
 	printf x >>"$T/prefix/sbin/shuntctl"
 	deploy -i c0
-	same 'rules, after another version' "$(ctl rule list 2>/dev/null | cut -d' ' -f1 | xargs)" \
-		'50 60 100'
+	same 'rules, after another version' "$(numbers_of_rules)" '50 60 70 100'
 	same 'steered flows of the new steering' "$(counter steer_new)" 0
 
 	deploy --status
-	kill -KILL "$(</run/shunt/shuntd.pid)"
-	wait_for 5 "[[ \$(ctl --json target list 2>/dev/null | jq '.[].live_v4') == 0 ]]"
+	kill_shuntd
 	must_fail 1 'not all is well' deploy_quietly --status
 	deploy -i c0
 	deploy --status
-	rm /etc/shunt/rules
+	kill_shuntd
+	[[ -e $(own_lock) ]] || fail 'there is no lock to remove: this check is blind'
 	deploy --remove
 	deploy --remove
-	files | diff "$T/files.before" - >&2 || fail 'files are left'
+	same_files
 	must_fail 1 'nothing is deployed' deploy_quietly --status
 }
 
@@ -103,10 +129,90 @@ bad_input() {
 	must_fail 2 "name an interface" deploy_quietly
 	must_fail 2 "one of proxy, client" deploy_quietly -i c0 --source me
 	must_fail 2 "unknown argument" deploy_quietly --removed
-	files | diff "$T/files.before" - >&2 || fail 'files are left'
+	same_files
+}
+
+# A file that was edited is neither put in force nor overwritten unasked, nor removed.
+edited_rules() {
+	family 4
+	lab_up
+	private_etc
+	echo '100 in tcp to any port 80 proxy' >"$T/rules"
+	deploy -i c0 -f "$T/rules"
+	ctl rule add 50 in tcp to any port 8080 proxy
+	echo '200 drop' >>/etc/shunt/rules
+	cp /etc/shunt/rules "$T/edited"
+	must_fail 1 'differ from /etc/shunt/rules, which was edited' deploy_quietly -i c0
+	same 'rules, after the refusal' "$(numbers_of_rules)" '50 100'
+	printf x >>"$T/prefix/sbin/shuntctl"
+	must_fail 1 'differ from /etc/shunt/rules, which was edited' deploy_quietly -i c0
+	same 'rules, after the refusal of another version' "$(numbers_of_rules)" '50 100'
+	cmp /etc/shunt/rules "$T/edited" >&2
+
+	deploy -i c0 -f /etc/shunt/rules
+	same 'rules, after the file was given' "$(numbers_of_rules)" '100 200'
+	deploy -i c0
+	same 'rules, after the same again' "$(numbers_of_rules)" '100 200'
+	deploy --remove
+	cmp /etc/shunt/rules "$T/edited" >&2
+	rm -r /etc/shunt
+	same_files
+}
+
+# A file that was there before outlives the deployment, given with -f or not.
+foreign_rules() {
+	local given
+
+	family 4
+	lab_up
+	private_etc
+	mkdir /etc/shunt
+	echo '100 in tcp to any port 80 proxy' >/etc/shunt/rules
+	cp /etc/shunt/rules "$T/rules"
+	files >"$T/files.before"
+	for given in '' '-f /etc/shunt/rules'; do
+		# shellcheck disable=SC2086 # split on purpose
+		deploy -i c0 $given
+		deploy -i c0
+		same 'rules' "$(numbers_of_rules)" 100
+		deploy --remove
+		cmp /etc/shunt/rules "$T/rules" >&2
+		same_files
+	done
+}
+
+# The installed shuntctl was deleted: what is in force is not forgotten.
+without_shuntctl() {
+	local pid
+
+	family 4
+	lab_up
+	private_etc
+	echo '100 in tcp to any port 80 proxy' >"$T/rules"
+	deploy -i c0 -f "$T/rules"
+	ctl rule add 50 in tcp to any port 8080 proxy
+	rm "$T/prefix/sbin/shuntctl"
+	deploy -i c0
+	same 'rules, after shuntctl was installed again' "$(numbers_of_rules)" '50 100'
+
+	pid=$(</run/shunt/shuntd.pid)
+	touch /run/shunt/1-default-default.lock # of another network namespace
+	rm "$T/prefix/sbin/shuntctl"
+	must_fail 1 'steering is in force.*nothing was stopped' \
+		deploy_quietly --build "$T/nosuch" --remove
+	kill -0 "$pid" || fail 'shuntd was stopped'
+	same 'rules, after the refusal' "$(numbers_of_rules)" '50 100'
+	deploy --remove
+	[[ ! -e /sys/fs/bpf/shunt ]] || fail 'steering is left'
+	rm /run/shunt/1-default-default.lock # or it ends here: it was to stay
+	rmdir /run/shunt
+	same_files
 }
 
 check -t 300 DEPLOY-01 'a deployment, again, changed, and removed' life
 check -t 300 DEPLOY-02 'bad input of the deployment changes nothing' bad_input
+check -t 300 DEPLOY-03 'rules that were edited meet others in force' edited_rules
+check -t 300 DEPLOY-04 'rules that were there before a deployment stay' foreign_rules
+check -t 300 DEPLOY-05 'a deployment whose shuntctl was deleted' without_shuntctl
 
 story_run "$@"

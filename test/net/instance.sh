@@ -12,6 +12,7 @@ two_instances() {
 	up
 	rules '100 in tcp to any port 80 proxy fail closed'
 	snapshot gw >"$T/state.one"
+	must_fail 1 'table 3020' ctl --instance two up -i u0
 	must_fail 1 'table 3020' ctl --instance two up -i u0 --mark 0x40040
 	must_fail 1 'mark bits' ctl --instance two up -i u0 --table 3021
 	snapshot gw | diff -U0 "$T/state.one" - >&2
@@ -31,6 +32,26 @@ loopback_down() {
 	lab_mark
 	must_fail 1 'ip link set lo up' up
 	[[ ! -e /sys/fs/bpf/shunt ]]
+}
+
+# Someone removed parts of it: status says so, up repairs, down takes away what is left.
+broken() {
+	lab_up
+	web_server sv
+	up
+	rules '100 in tcp to any port 80 proxy'
+	shuntd
+	nsenter --net=/run/netns/gw ip route flush table 3020
+	ctl --json status | jq -r '.conflicts[]' | grep -q 'IPv4 route of table 3020 is gone'
+	up
+	fetch_hello cl http://10.2.0.2/hello
+	ctl --json status | jq -e '.conflicts == []' >&2
+	rm /sys/fs/bpf/shunt/*/default/events
+	must_fail 1 "events'.*shuntctl down" ctl status
+	ctl down
+	[[ ! -e /sys/fs/bpf/shunt ]]
+	must_fail 2 'main is asked first' in_ns gw sh -c \
+		"'$LAB_BUILD/shuntctl' up -i c0 --pref 40000 || exit 2"
 }
 
 # The programs stay with the device, the routing rules with the old name.
@@ -55,6 +76,7 @@ renamed() {
 
 check INST-01 'two instances need two tables and leave each other alone' two_instances
 check INST-02 'up says so if the loopback device is down' loopback_down
+check INST-03 'parts of it are removed' broken
 for hook in tcx clsact; do
 	check "IF-03-$hook" "a renamed device is taken up again ($hook)" renamed $hook
 done

@@ -94,7 +94,9 @@ own_connections() {
 	in_ns cl "$flowgen" client "$SV_U:7000" -n $flows -c 100 --max-size 2K >&2
 	flows_right $flows
 	same accepted "$(proxied accepted)" $flows
-	same 'flows of the rule' "$(rule_flows 100)" $flows
+	# A SYN that is sent again before it is answered counts again.
+	at_least 'flows of the rule' "$(rule_flows 100)" $flows
+	at_most 'flows of the rule' "$(rule_flows 100)" $((flows + 10))
 }
 
 u0_bytes() {
