@@ -368,7 +368,7 @@ start_by_systemd() {
 	systemctl --quiet enable shunt-steer.service shuntd.service
 	systemctl reload-or-restart shunt-steer.service ||
 		die "cannot start shunt-steer.service: see 'journalctl -u shunt-steer'"
-	systemctl "$([[ -n $CHANGED ]] && echo restart || echo start)" shuntd.service ||
+	systemctl --no-block "$([[ -n $CHANGED ]] && echo restart || echo start)" shuntd.service ||
 		die "cannot start shuntd.service: see 'journalctl -u shuntd'"
 }
 
