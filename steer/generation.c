@@ -4,480 +4,261 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "cgroup.h"
 #include "cleanup.h"
+#include "compile.h"
 #include "device.h"
+#include "rollback.h"
 
-static struct shunt_gen_header *header_of(const struct generation *g)
+/* What names stand for while a generation is compiled. */
+struct linker {
+	struct shunt *s;
+	const struct shunt_rules *rules, *old_rules;
+	const struct arena *old; /* NULL: none */
+	bool *used;		 /* owned: indexes in rule_stats */
+	size_t rule, old_rule;	 /* both lists are gone through by priority */
+	size_t next;		 /* no free index before it */
+};
+
+int generation_open(struct arena *out, const struct shunt *s)
 {
-	return (struct shunt_gen_header *)g->cells;
+	return arena_open(out, s->map.ruleset);
 }
 
-static struct shunt_rule_rec *rule_at(const struct generation *g, size_t i)
-{
-	return (struct shunt_rule_rec *)&g->cells[header_of(g)->rules_at + i];
-}
-
-static struct shunt_entry *entry_at(const struct generation *g, size_t i)
-{
-	return (struct shunt_entry *)&g->cells[header_of(g)->entries_at + i];
-}
-
-static char *text_of(const struct generation *g)
-{
-	return (char *)&g->cells[header_of(g)->text_at];
-}
-
-/* ---- the map ------------------------------------------------------------------------------ */
-
-void generation_release(struct generation *g)
-{
-	if (g->cells)
-		munmap(g->cells, g->n_cells * sizeof(*g->cells));
-	if (g->fd >= 0)
-		close(g->fd);
-	g->cells = NULL;
-	g->fd = -1;
-}
-
-static int map_cells(struct generation *g, int prot)
-{
-	void *cells = mmap(NULL, g->n_cells * sizeof(*g->cells), prot, MAP_SHARED, g->fd, 0);
-
-	if (cells == MAP_FAILED)
-		return shunt_err(-errno, "cannot map the rules: %s", strerror(errno));
-	g->cells = cells;
-	return 0;
-}
-
-int generation_open(struct generation *out, const struct shunt *s)
-{
-	struct generation g = { .fd = -1 };
-	struct bpf_map_info info = {};
-	__u32 zero = 0, id, len = sizeof(info);
-	int r;
-
-	if (bpf_map_lookup_elem(s->map.ruleset, &zero, &id))
-		return -ENOENT;
-	g.fd = bpf_map_get_fd_by_id(id);
-	if (g.fd < 0 || bpf_obj_get_info_by_fd(g.fd, &info, &len)) {
-		r = shunt_err(-errno, "cannot open the rules: %s", strerror(errno));
-		generation_release(&g);
-		return r;
-	}
-	g.n_cells = info.max_entries;
-	r = map_cells(&g, PROT_READ);
-	if (r) {
-		generation_release(&g);
-		return r;
-	}
-	*out = g;
-	return 0;
-}
-
-static int create_map(struct generation *g, size_t n_cells)
-{
-	DECLARE_LIBBPF_OPTS(bpf_map_create_opts, opts,
-			    .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-
-	g->n_cells = n_cells;
-	g->fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "shunt_rules", sizeof(__u32),
-			       sizeof(struct shunt_cell), (__u32)n_cells, &opts);
-	if (g->fd < 0)
-		return shunt_err(-errno, "cannot make a map of %zu cells: %s", n_cells,
-				 strerror(errno));
-	return map_cells(g, PROT_READ | PROT_WRITE);
-}
-
-int generation_publish(struct shunt *s, const struct generation *g)
+int generation_publish(struct shunt *s, int fd)
 {
 	__u32 zero = 0;
 
-	if (bpf_map_update_elem(s->map.ruleset, &zero, &g->fd, BPF_ANY))
+	if (bpf_map_update_elem(s->map.ruleset, &zero, &fd, BPF_ANY))
 		return shunt_err(-errno, "cannot publish the rules: %s", strerror(errno));
 	return 0;
 }
 
-/* ---- compile -------------------------------------------------------------------------------- */
-
-static size_t at_least_one(size_t n)
+static const struct shunt_rule2 *record_of(const struct arena *a, size_t i)
 {
-	return n ? n : 1;
+	const uint32_t *index = arena_at(a, arena_head(a)->index_at[arena_gen(a)->side]);
+
+	return arena_at(a, index[i]);
 }
 
-static size_t max_entries_of(const struct shunt_rule *r)
+/* ---- read ----------------------------------------------------------------------------------- */
+
+static int read_stats(struct shunt *s, const struct arena *a, struct shunt_rules *rules)
 {
-	return at_least_one(r->from.n) * at_least_one(r->to.n) * at_least_one(r->port.n) *
-	       at_least_one(r->sport.n) * at_least_one(r->n_devices);
+	for (size_t i = 0; i < rules->n; i++)
+		if (bpf_map_lookup_elem(s->map.rule_stats, &record_of(a, i)->stat,
+					&rules->v[i].stat))
+			return shunt_err(-errno, "cannot read the counters of a rule: %s",
+					 strerror(errno));
+	return 0;
 }
 
-static int check_rule(const struct shunt_rule *r)
+int generation_read(struct shunt *s, struct shunt_config *out)
 {
-	const char *what = NULL;
+	struct shunt_config config = {};
+	struct arena a;
+	int r = generation_open(&a, s);
+
+	if (r == -ENOENT) {
+		*out = config;
+		return 0;
+	}
+	if (r)
+		return r;
+	r = decompile_rules(&a, &config.rules);
+	if (!r)
+		r = read_stats(s, &a, &config.rules);
+	if (!r)
+		r = decompile_sets(&a, &config.sets);
+	arena_release(&a);
+	if (r)
+		shunt_config_clear(&config);
+	else
+		*out = config;
+	return r;
+}
+
+/* ---- what names stand for -------------------------------------------------------------------- */
+
+/* compile() has its own messages for the other two. */
+static int told(int r)
+{
+	return r == -ENOSPC || r == -ENOMEM ? -E2BIG : r;
+}
+
+static int link_device(void *ctx, const char *name)
+{
+	struct linker *l = ctx;
+
+	return told(device_slot(l->s, name));
+}
+
+static int link_target(void *ctx, const char *name)
+{
+	struct linker *l = ctx;
+
+	return told(shunt_target_get(l->s, name));
+}
+
+static int link_cgroup(void *ctx, const char *path, uint64_t *id)
+{
+	uint64_t ids[SHUNT_CGROUP_LEVELS];
+	int level = cgroup_find(path, ids);
+
+	(void)ctx;
+	if (level >= 0 && level < SHUNT_CGROUP_LEVELS)
+		*id = ids[level];
+	return level;
+}
+
+/* The index that the same rule has already, or -ENOENT. */
+static int kept_stat(struct linker *l, const struct shunt_rule *rule)
+{
+	const struct shunt_rules *old = l->old_rules;
+
+	while (l->old_rule < old->n && old->v[l->old_rule].priority < rule->priority)
+		l->old_rule++;
+	if (l->old_rule == old->n || !shunt_rule_equal(&old->v[l->old_rule], rule))
+		return -ENOENT;
+	return (int)record_of(l->old, l->old_rule)->stat;
+}
+
+static int link_stat(void *ctx, uint32_t priority)
+{
+	struct shunt_rule_stat none = {};
+	struct linker *l = ctx;
+	__u32 stat;
+	int kept;
+
+	while (l->rules->v[l->rule].priority != priority)
+		l->rule++;
+	kept = kept_stat(l, &l->rules->v[l->rule]);
+	if (kept >= 0)
+		return kept;
+	while (l->next < SHUNT_MAX_RULES && l->used[l->next])
+		l->next++;
+	if (l->next == SHUNT_MAX_RULES)
+		return shunt_err(-E2BIG, "no room for the counters of rule %u", priority);
+	stat = (__u32)l->next++;
+	if (bpf_map_update_elem(l->s->map.rule_stats, &stat, &none, BPF_ANY))
+		return shunt_err(-errno, "cannot clear the counters of rule %u: %s", priority,
+				 strerror(errno));
+	return (int)stat;
+}
+
+/* ---- compile ---------------------------------------------------------------------------------- */
+
+static bool has_set(const struct shunt_sets *sets, const char *name)
+{
+	for (size_t i = 0; i < sets->n; i++)
+		if (!strcmp(sets->v[i].name, name))
+			return true;
+	return false;
+}
+
+static int check_set(const struct shunt_sets *sets, const struct shunt_rule *r, const char *name)
+{
+	if (!name[0] || has_set(sets, name))
+		return 0;
+	return shunt_err(-ENOENT, "rule %u: there is no set '%s': make it with 'shuntctl set add'",
+			 r->priority, name);
+}
+
+static int check_rule(const struct shunt_sets *sets, const struct shunt_rule *r)
+{
+	int e;
 
 	if (r->action == SHUNT_ACT_ROUTE)
-		what = "route";
-	else if (r->cgroup)
-		what = "cgroup";
-	else if (r->from.set[0] || r->to.set[0])
-		what = "a set";
-	else if ((r->from.negated && r->from.n > 1) || (r->to.negated && r->to.n > 1))
-		what = "'not' before a list";
-	if (what)
-		return shunt_err(-EOPNOTSUPP, "rule %u: %s is not supported by this version",
-				 r->priority, what);
+		return shunt_err(-EOPNOTSUPP, "rule %u: route is not supported by this version",
+				 r->priority);
 	if (r->action == SHUNT_ACT_PROXY && !(r->protos & SHUNT_PROTO_TCP))
 		return shunt_err(-EOPNOTSUPP, "rule %u: proxy carries tcp only in this version",
 				 r->priority);
-	return 0;
+	e = check_set(sets, r, r->from.set);
+	return e ? e : check_set(sets, r, r->to.set);
 }
 
-static uint8_t families_of(const struct shunt_addrs *a, size_t i)
+/* A view of the rules as they can be carried out: proxy takes TCP. Not to be cleared. */
+static int view_rules(struct shunt_rule **out, const struct shunt_config *config)
 {
-	if (a->negated || !a->n)
-		return SHUNT_FAM_V4 | SHUNT_FAM_V6;
-	return shunt_prefix_is_v4(&a->v[i]) ? SHUNT_FAM_V4 : SHUNT_FAM_V6;
-}
-
-static void fill_addr(const struct shunt_addrs *a, size_t i, __u8 *addr, __u8 *len)
-{
-	if (!a->n)
-		return;
-	memcpy(addr, &a->v[i].addr, 16);
-	*len = a->v[i].len;
-}
-
-static struct shunt_port_range range_of(const struct shunt_ports *p, size_t i)
-{
-	return p->n ? p->v[i] : (struct shunt_port_range){ 0, 65535 };
-}
-
-struct combination {
-	size_t to, from, port, sport, device;
-};
-
-/* Count on like an odometer; false after the last. */
-static bool next_combination(const struct shunt_rule *r, struct combination *c)
-{
-	if (++c->device < at_least_one(r->n_devices))
-		return true;
-	c->device = 0;
-	if (++c->sport < at_least_one(r->sport.n))
-		return true;
-	c->sport = 0;
-	if (++c->port < at_least_one(r->port.n))
-		return true;
-	c->port = 0;
-	if (++c->from < at_least_one(r->from.n))
-		return true;
-	c->from = 0;
-	return ++c->to < at_least_one(r->to.n);
-}
-
-/* False if the combination can match nothing: one family from, the other to. */
-static bool fill_entry(struct shunt_entry *e, const struct shunt_rule *r, uint32_t rule,
-		       const struct combination *c, const int *devices)
-{
-	struct shunt_port_range port = range_of(&r->port, c->port),
-				sport = range_of(&r->sport, c->sport);
-
-	memset(e, 0, sizeof(*e));
-	e->families = families_of(&r->to, c->to) & families_of(&r->from, c->from);
-	if (!e->families)
-		return false;
-	fill_addr(&r->to, c->to, e->dst, &e->dst_len);
-	fill_addr(&r->from, c->from, e->src, &e->src_len);
-	e->negate = (r->to.negated ? SHUNT_NEG_DST : 0) | (r->from.negated ? SHUNT_NEG_SRC : 0);
-	e->dirs = r->dirs;
-	e->protos = r->action == SHUNT_ACT_PROXY ? SHUNT_PROTO_TCP : r->protos;
-	e->device = r->n_devices ? (__u16)devices[c->device] : 0;
-	e->dport_lo = port.lo;
-	e->dport_hi = port.hi;
-	e->sport_lo = sport.lo;
-	e->sport_hi = sport.hi;
-	e->rule = rule;
-	return true;
-}
-
-static int compile_entries(struct generation *g, struct shunt *s, const struct shunt_rule *r,
-			   uint32_t rule)
-{
-	struct shunt_gen_header *h = header_of(g);
-	_cleanup_free_ int *devices = calloc(at_least_one(r->n_devices), sizeof(*devices));
-	struct combination c = {};
-
-	if (!devices)
-		return shunt_err(-ENOMEM, "out of memory");
-	for (size_t i = 0; i < r->n_devices; i++) {
-		devices[i] = device_slot(s, r->devices[i]);
-		if (devices[i] < 0)
-			return devices[i];
-	}
-	do {
-		if (fill_entry(entry_at(g, h->n_entries), r, rule, &c, devices)) {
-			h->n_entries++;
-			rule_at(g, rule)->n_entries++;
-		}
-	} while (next_combination(r, &c));
-	return 0;
-}
-
-/* Text of the generation: comments. */
-static void fill_text(struct generation *g, const char *text, __u32 *at, __u32 *len)
-{
-	struct shunt_gen_header *h = header_of(g);
-
-	*at = h->text_len;
-	*len = text ? (__u32)strlen(text) : 0;
-	if (*len)
-		memcpy(text_of(g) + *at, text, *len);
-	h->text_len += *len;
-}
-
-static int compile_rule(struct generation *g, struct shunt *s, const struct shunt_rule *r,
-			uint32_t rule)
-{
-	struct shunt_rule_rec *rec = rule_at(g, rule);
-	int target = 0;
-
-	if (r->action == SHUNT_ACT_PROXY) {
-		target = shunt_target_get(s, r->target);
-		if (target < 0)
-			return target;
-	}
-	rec->priority = r->priority;
-	rec->action = r->action;
-	rec->flags = (r->fail == SHUNT_FAIL_CLOSED ? SHUNT_RULE_FAIL_CLOSED : 0) |
-		     (r->has_uid ? SHUNT_RULE_UID : 0) | (r->log ? SHUNT_RULE_LOG : 0) |
-		     (r->audit ? SHUNT_RULE_AUDIT : 0) |
-		     (r->limit_per == SHUNT_LIMIT_PER_SRC ? SHUNT_RULE_LIMIT_SRC : 0);
-	if (r->limit_per != SHUNT_LIMIT_NONE) {
-		rec->limit_rate = r->limit_rate;
-		rec->limit_burst = shunt_rule_burst(r);
-	}
-	rec->target = (__u16)target;
-	rec->uid_lo = r->uid_lo;
-	rec->uid_hi = r->uid_hi;
-	fill_text(g, r->comment, &rec->comment_at, &rec->comment_len);
-	return compile_entries(g, s, r, rule);
-}
-
-static void layout(struct shunt_gen_header *h, const struct shunt_rules *rules, size_t *n_cells)
-{
-	size_t entries = 0, text = 0;
-
-	for (size_t i = 0; i < rules->n; i++) {
-		entries += max_entries_of(&rules->v[i]);
-		text += rules->v[i].comment ? strlen(rules->v[i].comment) : 0;
-	}
-	h->magic = SHUNT_MAGIC;
-	h->abi = SHUNT_ABI_VERSION;
-	h->n_rules = (__u32)rules->n;
-	h->rules_at = 1;
-	h->entries_at = h->rules_at + h->n_rules;
-	h->text_at = h->entries_at + (__u32)entries;
-	*n_cells = h->text_at + text / sizeof(struct shunt_cell) + 1;
-}
-
-/* ---- counters stay with their rules --------------------------------------------------------- */
-
-static int clear_stat(struct shunt *s, uint32_t stat)
-{
-	struct shunt_rule_stat none = {};
-
-	if (bpf_map_update_elem(s->map.rule_stats, &stat, &none, BPF_ANY))
-		return shunt_err(-errno, "cannot clear the counters of a rule: %s",
-				 strerror(errno));
-	return 0;
-}
-
-/*
- * Give each rule its index in rule_stats: that of the same rule in `old`, else a free one,
- * cleared. Both lists are ordered by priority.
- */
-static int assign_stats(struct generation *g, struct shunt *s, const struct shunt_rules *rules,
-			const struct shunt_rules *old_rules, const struct generation *old)
-{
-	_cleanup_free_ bool *used = calloc(SHUNT_MAX_RULES, sizeof(*used));
-	size_t next = 0;
-	int r;
-
-	if (!used)
-		return shunt_err(-ENOMEM, "out of memory");
-	for (size_t i = 0; i < old_rules->n; i++)
-		used[rule_at(old, i)->stat] = true;
-	for (size_t i = 0, o = 0; i < rules->n; i++) {
-		while (o < old_rules->n && old_rules->v[o].priority < rules->v[i].priority)
-			o++;
-		if (o < old_rules->n && shunt_rule_equal(&old_rules->v[o], &rules->v[i])) {
-			rule_at(g, i)->stat = rule_at(old, o)->stat;
-			continue;
-		}
-		while (next < SHUNT_MAX_RULES && used[next])
-			next++;
-		if (next == SHUNT_MAX_RULES)
-			return shunt_err(-ENOSPC, "no room for the counters of a rule");
-		used[next] = true;
-		rule_at(g, i)->stat = (__u32)next;
-		r = clear_stat(s, (uint32_t)next);
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-int generation_compile(struct generation *out, struct shunt *s, const struct shunt_rules *rules,
-		       const struct generation *old)
-{
-	struct generation g = { .fd = -1 };
-	struct shunt_gen_header h = { .generation = old ? header_of(old)->generation + 1 : 1 };
-	struct shunt_rules old_rules = {};
-	size_t n_cells;
+	const struct shunt_rules *rules = &config->rules;
+	struct shunt_rule *v;
 	int r = 0;
 
 	if (rules->n > SHUNT_MAX_RULES / 2)
 		return shunt_err(-E2BIG, "%zu rules are too many: at most %d", rules->n,
 				 SHUNT_MAX_RULES / 2);
 	for (size_t i = 0; i < rules->n && !r; i++)
-		r = check_rule(&rules->v[i]);
+		r = check_rule(&config->sets, &rules->v[i]);
 	if (r)
 		return r;
-	layout(&h, rules, &n_cells);
-	r = create_map(&g, n_cells);
-	if (!r) {
-		*header_of(&g) = h;
-		r = old ? generation_decompile(&old_rules, s, old) : 0;
+	v = calloc(rules->n + 1, sizeof(*v));
+	if (!v)
+		return shunt_err(-ENOMEM, "out of memory");
+	for (size_t i = 0; i < rules->n; i++) {
+		v[i] = rules->v[i];
+		if (v[i].action == SHUNT_ACT_PROXY)
+			v[i].protos = SHUNT_PROTO_TCP;
 	}
-	for (size_t i = 0; i < rules->n && !r; i++)
-		r = compile_rule(&g, s, &rules->v[i], (uint32_t)i);
-	if (!r)
-		r = assign_stats(&g, s, rules, &old_rules, old);
-	shunt_rules_clear(&old_rules);
+	*out = v;
+	return 0;
+}
+
+static int link_and_compile(struct shunt *s, const struct shunt_rules *rules,
+			    const struct shunt_sets *sets, const struct shunt_rules *old_rules,
+			    const struct arena *old)
+{
+	struct linker l = { .s = s, .rules = rules, .old_rules = old_rules, .old = old };
+	const struct names names = {
+		.ctx = &l, .device = link_device, .target = link_target, .stat = link_stat,
+		.cgroup = link_cgroup,
+	};
+	int fd;
+
+	l.used = calloc(SHUNT_MAX_RULES, sizeof(*l.used));
+	if (!l.used)
+		return shunt_err(-ENOMEM, "out of memory");
+	for (size_t i = 0; i < old_rules->n; i++)
+		l.used[record_of(old, i)->stat] = true;
+	fd = compile(rules, sets, &names, old ? arena_gen(old)->generation + 1 : 1);
+	free(l.used);
+	return fd;
+}
+
+/* The fd of a new generation that follows `old` (NULL: none). */
+static int make_generation(struct shunt *s, const struct shunt_config *config,
+			   const struct arena *old)
+{
+	_cleanup_free_ struct shunt_rule *view = NULL;
+	struct shunt_rules old_rules = {}, rules;
+	int r = view_rules(&view, config);
+
+	if (!r && old)
+		r = decompile_rules(old, &old_rules);
 	if (r)
-		generation_release(&g);
-	else
-		*out = g;
+		return r;
+	rules = (struct shunt_rules){ view, config->rules.n };
+	r = link_and_compile(s, &rules, &config->sets, &old_rules, old);
+	shunt_rules_clear(&old_rules);
 	return r;
 }
 
-/* ---- decompile -------------------------------------------------------------------------------- */
-
-/* Append item to v[0..n) unless it is there. */
-static int append(void **v, size_t *n, const void *item, size_t size)
+int generation_replace(struct shunt *s, const struct shunt_config *config)
 {
-	char *grown;
+	_cleanup_close_ int fd = -1;
+	struct arena old;
+	int r = rollback_check_none(s);
+	bool has_old;
 
-	for (size_t i = 0; i < *n; i++)
-		if (!memcmp((char *)*v + i * size, item, size))
-			return 0;
-	grown = realloc(*v, (*n + 1) * size);
-	if (!grown)
-		return -ENOMEM;
-	memcpy(grown + *n * size, item, size);
-	*v = grown;
-	(*n)++;
-	return 0;
-}
-
-static int append_addr(struct shunt_addrs *a, const __u8 *addr, __u8 len, bool negated)
-{
-	struct shunt_prefix p = { .len = len };
-
-	if (!len)
-		return 0;
-	memcpy(&p.addr, addr, 16);
-	a->negated = negated;
-	return append((void **)&a->v, &a->n, &p, sizeof(p));
-}
-
-static int append_range(struct shunt_ports *p, __u16 lo, __u16 hi)
-{
-	struct shunt_port_range range = { lo, hi };
-
-	if (lo == 0 && hi == 65535)
-		return 0;
-	return append((void **)&p->v, &p->n, &range, sizeof(range));
-}
-
-static int append_device(struct shunt_rule *r, struct shunt *s, __u16 slot)
-{
-	struct shunt_device dev;
-	int e;
-
-	if (!slot)
-		return 0;
-	e = device_read(s, slot, &dev);
-	return e ? e : append((void **)&r->devices, &r->n_devices, dev.name, sizeof(dev.name));
-}
-
-static int decompile_entry(struct shunt_rule *r, struct shunt *s, const struct shunt_entry *e)
-{
-	int err;
-
-	r->dirs = e->dirs;
-	r->protos = e->protos;
-	err = append_addr(&r->to, e->dst, e->dst_len, e->negate & SHUNT_NEG_DST);
-	if (!err)
-		err = append_addr(&r->from, e->src, e->src_len, e->negate & SHUNT_NEG_SRC);
-	if (!err)
-		err = append_range(&r->port, e->dport_lo, e->dport_hi);
-	if (!err)
-		err = append_range(&r->sport, e->sport_lo, e->sport_hi);
-	return err ? err : append_device(r, s, e->device);
-}
-
-static int decompile_rule(struct shunt_rule *r, struct shunt *s, const struct generation *g,
-			  const struct shunt_rule_rec *rec)
-{
-	struct shunt_target target;
-	__u32 key = rec->target;
-
-	r->priority = rec->priority;
-	r->action = rec->action;
-	r->fail = rec->flags & SHUNT_RULE_FAIL_CLOSED ? SHUNT_FAIL_CLOSED : SHUNT_FAIL_OPEN;
-	r->has_uid = rec->flags & SHUNT_RULE_UID;
-	r->uid_lo = rec->uid_lo;
-	r->uid_hi = rec->uid_hi;
-	r->log = rec->flags & SHUNT_RULE_LOG;
-	r->audit = rec->flags & SHUNT_RULE_AUDIT;
-	if (rec->limit_rate)
-		r->limit_per = rec->flags & SHUNT_RULE_LIMIT_SRC ? SHUNT_LIMIT_PER_SRC
-								  : SHUNT_LIMIT_PER_RULE;
-	r->limit_rate = rec->limit_rate;
-	r->limit_burst = rec->limit_burst;
-	if (rec->action == SHUNT_ACT_PROXY) {
-		if (bpf_map_lookup_elem(s->map.targets, &key, &target))
-			return -errno;
-		memcpy(r->target, target.name, sizeof(r->target));
-	}
-	if (rec->comment_len) {
-		r->comment = strndup(text_of(g) + rec->comment_at, rec->comment_len);
-		if (!r->comment)
-			return -ENOMEM;
-	}
-	if (bpf_map_lookup_elem(s->map.rule_stats, &rec->stat, &r->stat))
-		return -errno;
-	return 0;
-}
-
-int generation_decompile(struct shunt_rules *out, struct shunt *s, const struct generation *g)
-{
-	const struct shunt_gen_header *h = header_of(g);
-	struct shunt_rules rules = { .n = h->n_rules };
-	int r = 0;
-
-	rules.v = calloc(at_least_one(rules.n), sizeof(*rules.v));
-	if (!rules.v)
-		return shunt_err(-ENOMEM, "out of memory");
-	for (size_t i = 0; i < rules.n && !r; i++)
-		r = decompile_rule(&rules.v[i], s, g, rule_at(g, i));
-	for (size_t i = 0; i < h->n_entries && !r; i++)
-		r = decompile_entry(&rules.v[entry_at(g, i)->rule], s, entry_at(g, i));
-	if (r) {
-		shunt_rules_clear(&rules);
-		return shunt_err(r, "cannot read the rules back: %s", strerror(-r));
-	}
-	*out = rules;
-	return 0;
+	if (r)
+		return r;
+	r = generation_open(&old, s);
+	has_old = !r;
+	if (r && r != -ENOENT)
+		return r;
+	fd = make_generation(s, config, has_old ? &old : NULL);
+	if (has_old)
+		arena_release(&old);
+	return fd < 0 ? fd : generation_publish(s, fd);
 }

@@ -14,36 +14,27 @@
 
 int shunt_rules_read(struct shunt *s, struct shunt_rules *out)
 {
-	struct generation g = { .fd = -1 };
-	int r = generation_open(&g, s);
-
-	if (r == -ENOENT) {
-		*out = (struct shunt_rules){};
-		return 0;
-	}
-	if (!r)
-		r = generation_decompile(out, s, &g);
-	generation_release(&g);
-	return r;
-}
-
-static int publish(struct shunt *s, const struct shunt_rules *rules)
-{
-	struct generation old = { .fd = -1 }, new = { .fd = -1 };
-	int r = rollback_check_none(s);
-	bool has_old;
+	struct shunt_config config;
+	int r = generation_read(s, &config);
 
 	if (r)
 		return r;
-	r = generation_open(&old, s);
-	has_old = !r;
-	if (r && r != -ENOENT)
+	*out = config.rules;
+	shunt_sets_clear(&config.sets);
+	return 0;
+}
+
+/* Other rules, the sets stay. */
+static int publish(struct shunt *s, const struct shunt_rules *rules)
+{
+	struct shunt_config config, with;
+	int r = generation_read(s, &config);
+
+	if (r)
 		return r;
-	r = generation_compile(&new, s, rules, has_old ? &old : NULL);
-	if (!r)
-		r = generation_publish(s, &new);
-	generation_release(&new);
-	generation_release(&old);
+	with = (struct shunt_config){ *rules, config.sets };
+	r = generation_replace(s, &with);
+	shunt_config_clear(&config);
 	return r;
 }
 
@@ -57,7 +48,7 @@ int shunt_rules_replace(struct shunt *s, const struct shunt_rules *rules)
 int shunt_rules_try(struct shunt *s, const struct shunt_rules *rules, uint32_t seconds)
 {
 	_cleanup_close_ int lock = pin_lock(s->dir);
-	struct generation old = { .fd = -1 };
+	struct arena old = { .fd = -1 };
 	struct shunt_rules none = {};
 	int r = lock < 0 ? lock : generation_open(&old, s);
 
@@ -69,8 +60,8 @@ int shunt_rules_try(struct shunt *s, const struct shunt_rules *rules, uint32_t s
 	if (!r)
 		r = publish(s, rules);
 	if (!r)
-		r = rollback_arm(s, &old, seconds, lock);
-	generation_release(&old);
+		r = rollback_arm(s, old.fd, seconds, lock);
+	arena_release(&old);
 	return r;
 }
 
