@@ -149,23 +149,38 @@ static int link_stat(void *ctx, uint32_t priority)
 
 /* ---- compile ---------------------------------------------------------------------------------- */
 
-static bool has_set(const struct shunt_sets *sets, const char *name)
+/* Names of all sets, in order. */
+struct set_names {
+	const char **v; /* owned; the names are not */
+	size_t n;
+};
+
+static int compare_names(const void *a, const void *b)
 {
-	for (size_t i = 0; i < sets->n; i++)
-		if (!strcmp(sets->v[i].name, name))
-			return true;
-	return false;
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static int check_set(const struct shunt_sets *sets, const struct shunt_rule *r, const char *name)
+static int list_names(struct set_names *out, const struct shunt_sets *sets)
 {
-	if (!name[0] || has_set(sets, name))
+	out->v = calloc(sets->n + 1, sizeof(*out->v));
+	if (!out->v)
+		return shunt_err(-ENOMEM, "out of memory");
+	out->n = sets->n;
+	for (size_t i = 0; i < sets->n; i++)
+		out->v[i] = sets->v[i].name;
+	qsort(out->v, out->n, sizeof(*out->v), compare_names);
+	return 0;
+}
+
+static int check_set(const struct set_names *sets, const struct shunt_rule *r, const char *name)
+{
+	if (!name[0] || bsearch(&name, sets->v, sets->n, sizeof(*sets->v), compare_names))
 		return 0;
 	return shunt_err(-ENOENT, "rule %u: there is no set '%s': make it with 'shuntctl set add'",
 			 r->priority, name);
 }
 
-static int check_rule(const struct shunt_sets *sets, const struct shunt_rule *r)
+static int check_rule(const struct set_names *sets, const struct shunt_rule *r)
 {
 	int e;
 
@@ -179,20 +194,28 @@ static int check_rule(const struct shunt_sets *sets, const struct shunt_rule *r)
 	return e ? e : check_set(sets, r, r->to.set);
 }
 
+static int check_rules(const struct shunt_config *config)
+{
+	const struct shunt_rules *rules = &config->rules;
+	struct set_names sets = {};
+	int r;
+
+	if (rules->n > SHUNT_MAX_RULES / 2)
+		return shunt_err(-E2BIG, "%zu rules are too many: at most %d", rules->n,
+				 SHUNT_MAX_RULES / 2);
+	r = list_names(&sets, &config->sets);
+	for (size_t i = 0; i < rules->n && !r; i++)
+		r = check_rule(&sets, &rules->v[i]);
+	free(sets.v);
+	return r;
+}
+
 /* A view of the rules as they can be carried out: proxy takes TCP. Not to be cleared. */
 static int view_rules(struct shunt_rule **out, const struct shunt_config *config)
 {
 	const struct shunt_rules *rules = &config->rules;
 	struct shunt_rule *v;
-	int r = 0;
 
-	if (rules->n > SHUNT_MAX_RULES / 2)
-		return shunt_err(-E2BIG, "%zu rules are too many: at most %d", rules->n,
-				 SHUNT_MAX_RULES / 2);
-	for (size_t i = 0; i < rules->n && !r; i++)
-		r = check_rule(&config->sets, &rules->v[i]);
-	if (r)
-		return r;
 	v = calloc(rules->n + 1, sizeof(*v));
 	if (!v)
 		return shunt_err(-ENOMEM, "out of memory");
@@ -232,8 +255,10 @@ static int make_generation(struct shunt *s, const struct shunt_config *config,
 {
 	_cleanup_free_ struct shunt_rule *view = NULL;
 	struct shunt_rules old_rules = {}, rules;
-	int r = view_rules(&view, config);
+	int r = check_rules(config);
 
+	if (!r)
+		r = view_rules(&view, config);
 	if (!r && old)
 		r = decompile_rules(old, &old_rules);
 	if (r)
