@@ -60,7 +60,7 @@ static __always_inline void run_begin(struct run *r, struct __sk_buff *skb)
 		return;
 	r->ex = bpf_map_lookup_elem(&explain, &zero);
 	if (r->ex) {
-		__builtin_memset(r->ex, 0, sizeof(*r->ex));
+		__builtin_memset(r->ex, 0, offsetof(struct shunt_explain, cgroup));
 		r->ex->ran = 1;
 		r->ex->socket = ~0U;
 	}

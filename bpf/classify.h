@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/*
- * Which rule decides the first packet of a flow: first match by priority.
- *
- * Entries are tried in the order of their rules' priorities; their number is data, so no
- * verifier limit depends on it.
- */
+/* Which rule decides the first packet of a flow: first match by priority. */
 #ifndef SHUNT_BPF_CLASSIFY_H
 #define SHUNT_BPF_CLASSIFY_H
 
 #include "account.h"
+#include "search.h"
+
+#define OVERFLOW_UID 65534 /* what the kernel says of a packet without a socket */
 
 struct query {
-	const struct packet *p;
-	struct run *run;
 	__u8 dir;   /* enum shunt_dir */
 	__u8 proto; /* enum shunt_proto */
 	__u16 device;
-	bool has_uid;
-	__u32 uid;
-	__u64 cgroup; /* 0 unknown */
+	__u32 explain; /* a test run: who sends is as the question says */
+	__u32 after;   /* rules below this priority number are not asked */
 };
 
 struct decision {
@@ -27,111 +22,107 @@ struct decision {
 	__u16 target;
 	__u32 priority;
 	__u32 stat;
-	__u32 rule;
 	__u32 limit_rate, limit_burst;
+	__u32 reserved;
 	__u64 generation;
 };
 
-static __always_inline void *gen_cell(__u32 index)
-{
-	__u32 zero = 0;
-	void *gen = bpf_map_lookup_elem(&ruleset, &zero);
+/*
+ * State of a search, too large for the stack: [0] of packets, which are never interrupted by
+ * others since programs run with bottom halves off; [1] of test runs of `explain`, which some
+ * kernels do interrupt.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct classify);
+	__uint(max_entries, 2);
+} searches SEC(".maps");
 
-	return gen ? bpf_map_lookup_elem(gen, &index) : NULL;
+static __always_inline __u64 two_words(const __be32 *at)
+{
+	return (__u64)bpf_ntohl(at[0]) << 32 | bpf_ntohl(at[1]);
+}
+
+static __always_inline void ask_packet(struct classify *c, const struct packet *p,
+				       const struct query *q)
+{
+	c->dst[0] = two_words(p->daddr);
+	c->dst[1] = two_words(p->daddr + 2);
+	c->src[0] = two_words(p->saddr);
+	c->src[1] = two_words(p->saddr + 2);
+	c->dport = bpf_ntohs(p->dport);
+	c->sport = bpf_ntohs(p->sport);
+	c->device = q->device;
+	c->bits = (q->dir == SHUNT_DIR_IN ? SHUNT_BIT_IN : SHUNT_BIT_OUT) |
+		  (q->proto == SHUNT_PROTO_TCP ? SHUNT_BIT_TCP : SHUNT_BIT_UDP) |
+		  (p->v6 ? SHUNT_BIT_V6 : SHUNT_BIT_V4);
+}
+
+/* Who sends, as far as rules ask for it: at egress the packet still has its socket. */
+static __always_inline void ask_sender(struct classify *c, struct __sk_buff *skb,
+				       const struct query *q)
+{
+	struct shunt_explain *ex;
+	__u32 zero = 0;
+
+	c->has_uid = 0;
+	c->uid = 0;
+	if (q->dir == SHUNT_DIR_OUT && c->needs & SHUNT_NEED_UID) {
+		c->uid = q->explain ? skb->cb[2] : bpf_get_socket_uid(skb);
+		c->has_uid = c->uid != OVERFLOW_UID;
+	}
+	if (!c->cgroup_levels)
+		return;
+	ex = q->explain ? bpf_map_lookup_elem(&explain, &zero) : NULL;
+	for (int i = 0; i < SHUNT_CGROUP_LEVELS; i++) {
+		c->cgroup[i] = 0;
+		if (q->dir != SHUNT_DIR_OUT || !(c->cgroup_levels >> i & 1))
+			continue;
+		if (!q->explain)
+			c->cgroup[i] = bpf_skb_ancestor_cgroup_id(skb, i);
+		else if (ex)
+			c->cgroup[i] = ex->cgroup[i];
+	}
+}
+
+static __always_inline void set_decision(struct decision *d, const struct shunt_rule2 *rule)
+{
+	d->action = rule->action;
+	d->flags = rule->flags;
+	d->target = rule->target;
+	d->priority = rule->priority;
+	d->stat = rule->stat;
+	d->limit_rate = rule->limit_rate;
+	d->limit_burst = rule->limit_burst;
 }
 
 /*
- * Does the side of the entry match? `not PREFIX` is everything else of either family: an IPv4
- * address, which is v4-mapped here, does not count as inside an IPv6 prefix. (Without `not` the
- * entry's families tell.) negated, v6_prefix and v6 are 0 or 1.
+ * 0 if no rules are loaded.
  *
- * Workaround: without branches, each of which would double the ways that the verifier follows.
+ * Workaround: a global function, which the verifier checks once and by itself.
  */
-static __always_inline __u32 side_matches(const __u8 *prefix, __u32 len, const __be32 *addr,
-					  __u32 negated, __u32 v6_prefix, __u32 v6)
+__noinline int classify(struct __sk_buff *skb, const struct packet *p, const struct query *q,
+			struct decision *d)
 {
-	const __be32 *want = (const __be32 *)prefix;
-	__u32 differs = 0, inside;
+	const struct shunt_rule2 *rule;
+	struct search s = {};
+	__u32 slot;
 
-	for (int i = 0; i < 4; i++) {
-		__u32 bits = len > i * 32U ? len - i * 32U : 0;
-		__u32 mask = bits >= 32 ? ~0U : ~(~0U >> bits);
-
-		differs |= (want[i] ^ addr[i]) & bpf_htonl(mask);
-	}
-	inside = (differs == 0) & ((negated ^ 1) | (v6_prefix ^ v6 ^ 1));
-	return inside ^ negated;
-}
-
-static __always_inline bool entry_matches(const struct shunt_entry *e, const struct query *q)
-{
-	__u32 sport = bpf_ntohs(q->p->sport), dport = bpf_ntohs(q->p->dport);
-
-	if (!(e->dirs & q->dir) || !(e->protos & q->proto) ||
-	    !(e->families & (q->p->v6 ? SHUNT_FAM_V6 : SHUNT_FAM_V4)))
-		return false;
-	if (e->device && e->device != q->device)
-		return false;
-	if (dport < e->dport_lo || dport > e->dport_hi || sport < e->sport_lo ||
-	    sport > e->sport_hi)
-		return false;
-	return side_matches(e->dst, e->dst_len, q->p->daddr, e->negate & 1, e->negate >> 2 & 1,
-			    q->p->v6) &
-	       side_matches(e->src, e->src_len, q->p->saddr, e->negate >> 1 & 1,
-			    e->negate >> 3 & 1, q->p->v6);
-}
-
-static __always_inline bool sender_matches(const struct shunt_rule_rec *rule,
-					   const struct query *q)
-{
-	if ((rule->flags & SHUNT_RULE_UID) &&
-	    (!q->has_uid || q->uid < rule->uid_lo || q->uid > rule->uid_hi))
-		return false;
-	return !(rule->flags & SHUNT_RULE_CGROUP) || rule->cgroup == q->cgroup;
-}
-
-struct search {
-	struct query q;
-	struct decision d;
-	__u32 entries_at, rules_at;
-	__u32 after; /* rules below this priority number are not asked */
-};
-
-static long try_entry(__u32 i, void *ctx)
-{
-	struct search *s = ctx;
-	const struct shunt_entry *e = gen_cell(s->entries_at + i);
-	const struct shunt_rule_rec *rule;
-
-	if (!e || !entry_matches(e, &s->q))
-		return !e;
-	rule = gen_cell(s->rules_at + e->rule);
-	if (!rule || rule->priority < s->after || !sender_matches(rule, &s->q))
+	if (!p || !q || !d)
+		return 0; /* never; the verifier asks for it */
+	__builtin_memset(d, 0, sizeof(*d));
+	slot = !!q->explain;
+	s.c = bpf_map_lookup_elem(&searches, &slot);
+	if (!s.c || search_begin(&s, &ruleset))
 		return 0;
-	s->d.action = rule->action;
-	s->d.flags = rule->flags;
-	s->d.target = rule->target;
-	s->d.priority = rule->priority;
-	s->d.stat = rule->stat;
-	s->d.rule = e->rule;
-	s->d.limit_rate = rule->limit_rate;
-	s->d.limit_burst = rule->limit_burst;
+	d->generation = s.c->generation;
+	ask_packet(s.c, p, q);
+	ask_sender(s.c, skb, q);
+	rule = search_run(&s, q->after);
+	if (rule)
+		set_decision(d, rule);
 	return 1;
-}
-
-/* False if no rules are loaded. s->q and s->after are the question, s->d the answer. */
-static __always_inline bool classify(struct search *s)
-{
-	const struct shunt_gen_header *h = gen_cell(0);
-
-	__builtin_memset(&s->d, 0, sizeof(s->d));
-	if (!h)
-		return false;
-	s->entries_at = h->entries_at;
-	s->rules_at = h->rules_at;
-	s->d.generation = h->generation;
-	bpf_loop(h->n_entries, try_entry, s, 0);
-	return true;
 }
 
 #endif

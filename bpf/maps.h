@@ -13,6 +13,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "shunt/abi.h"
+#include "shunt/arena.h"
 
 /* Set before load, constant while loaded. */
 const volatile __u32 steer_mark = 0;
@@ -23,7 +24,7 @@ struct generation {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
 	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(struct shunt_cell));
+	__uint(value_size, SHUNT_PAGE);
 	__uint(max_entries, 1);
 };
 

@@ -155,7 +155,6 @@ static __always_inline void explain_decision(struct run *r, const struct decisio
 	if (!r->ex)
 		return;
 	r->ex->action = d->action;
-	r->ex->rule = d->rule;
 	r->ex->priority = d->priority;
 	r->ex->target = d->target;
 	r->ex->generation = d->generation;
@@ -268,21 +267,6 @@ static __always_inline int proxy_out(struct run *r, const struct decision *d, bo
 	return redirect_to_lo(r, link_header);
 }
 
-/* The sender as the question knows it; at egress the SYN still has its socket. */
-static __always_inline void ask_sender(struct run *r, struct query *q)
-{
-	if (q->dir != SHUNT_DIR_OUT)
-		return;
-	if (r->ex) {
-		q->uid = r->skb->cb[2];
-		q->cgroup = (__u64)r->skb->cb[4] << 32 | r->skb->cb[3];
-	} else {
-		q->uid = bpf_get_socket_uid(r->skb);
-		q->cgroup = bpf_skb_cgroup_id(r->skb);
-	}
-	q->has_uid = q->uid != 65534; /* overflowuid: no socket, nobody's packet */
-}
-
 static __always_inline __u16 device_slot(__u32 ifindex)
 {
 	__u32 *slot = bpf_map_lookup_elem(&device_slots, &ifindex);
@@ -309,47 +293,53 @@ static __always_inline int act(struct run *r, const struct decision *d, __u8 dir
 	}
 }
 
+/* What the rules say to a packet. */
+struct verdict {
+	struct run *run;
+	struct query q;
+	struct decision d;
+};
+
 /* The rule only says what it would have done; go on behind it. Ends at one that decides. */
 static long audit(__u32 i __attribute__((unused)), void *ctx)
 {
-	struct search *s = ctx;
-	struct run *r = s->q.run;
+	struct verdict *v = ctx;
+	struct run *r = v->run;
 
-	count_rule(r, s->d.stat);
+	count_rule(r, v->d.stat);
 	count(r, SHUNT_CTR_AUDITED);
 	if (!r->ex)
-		emit_event(&r->p, &s->d, r->skb->ifindex, s->q.dir, SHUNT_CTR_AUDITED);
-	s->after = s->d.priority + 1;
-	return !classify(s) || !(s->d.flags & SHUNT_RULE_AUDIT);
+		emit_event(&r->p, &v->d, r->skb->ifindex, v->q.dir, SHUNT_CTR_AUDITED);
+	v->q.after = v->d.priority + 1;
+	return !classify(r->skb, &r->p, &v->q, &v->d) || !(v->d.flags & SHUNT_RULE_AUDIT);
 }
 
 /* The first packet of a flow: what do the rules say? */
 static __always_inline int decide(struct run *r, __u8 dir, bool link_header,
 				  struct bpf_sock *time_wait)
 {
-	struct search s = {
+	struct verdict v = {
+		.run = r,
 		.q = {
-			.p = &r->p,
-			.run = r,
 			.dir = dir,
 			.proto = r->p.proto == IPPROTO_TCP ? SHUNT_PROTO_TCP : SHUNT_PROTO_UDP,
 			.device = device_slot(r->skb->ifindex),
+			.explain = !!r->ex,
 		},
 	};
 	int verdict;
 
-	ask_sender(r, &s.q);
-	if (!classify(&s))
+	if (!classify(r->skb, &r->p, &v.q, &v.d))
 		return leave(r, SHUNT_CTR_NO_RULESET, NEXT);
-	if (s.d.flags & SHUNT_RULE_AUDIT)
-		bpf_loop(SHUNT_MAX_AUDITS, audit, &s, 0);
-	explain_decision(r, &s.d);
-	if (s.d.action == SHUNT_ACT_NONE || s.d.flags & SHUNT_RULE_AUDIT)
+	if (v.d.flags & SHUNT_RULE_AUDIT)
+		bpf_loop(SHUNT_MAX_AUDITS, audit, &v, 0);
+	explain_decision(r, &v.d);
+	if (v.d.action == SHUNT_ACT_NONE || v.d.flags & SHUNT_RULE_AUDIT)
 		return leave(r, SHUNT_CTR_NO_MATCH, NEXT);
-	count_rule(r, s.d.stat);
-	verdict = act(r, &s.d, dir, link_header, time_wait);
-	if (s.d.flags & SHUNT_RULE_LOG && !r->ex)
-		emit_event(&r->p, &s.d, r->skb->ifindex, dir, r->outcome);
+	count_rule(r, v.d.stat);
+	verdict = act(r, &v.d, dir, link_header, time_wait);
+	if (v.d.flags & SHUNT_RULE_LOG && !r->ex)
+		emit_event(&r->p, &v.d, r->skb->ifindex, dir, r->outcome);
 	return verdict;
 }
 

@@ -14,8 +14,8 @@
 #include <linux/udp.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 
+#include "cgroup.h"
 #include "cleanup.h"
 #include "device.h"
 #include "pin.h"
@@ -109,38 +109,21 @@ static int find_device(struct shunt *s, const struct shunt_question *q, struct s
 	return shunt_err(-ENOENT, "'%s' has none of our programs at %s", q->device, hook);
 }
 
-static int cgroup_id(const char *path, uint64_t *out)
-{
-	static const char *const mounts[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
-	char full[PATH_MAX];
-	struct stat st;
-
-	for (size_t i = 0; i < 2; i++) {
-		snprintf(full, sizeof(full), "%s/%s", mounts[i], path);
-		if (!stat(full, &st)) {
-			*out = st.st_ino;
-			return 0;
-		}
-	}
-	return shunt_err(-ENOENT, "no cgroup '%s'", path);
-}
-
 int shunt_explain(struct shunt *s, const struct shunt_question *q, struct shunt_explain *out)
 {
 	enum { NO_UID = 65534 }; /* what the kernel says of a packet without a socket */
-	struct shunt_explain record, none = {};
+	struct shunt_explain record, blank = {};
 	struct shunt_device dev;
 	struct frame frame = {};
 	struct __sk_buff skb = {};
 	_cleanup_close_ int lock = -1;
-	uint64_t cgroup = 0;
 	__u32 zero = 0;
 	int prog, r;
 
 	r = find_device(s, q, &dev);
 	if (!r && q->cgroup)
-		r = cgroup_id(q->cgroup, &cgroup);
-	if (r)
+		r = cgroup_find(q->cgroup, (uint64_t *)blank.cgroup);
+	if (r < 0)
 		return r;
 	put_mac(&frame, dev.name);
 	put_ip(&frame, q);
@@ -151,12 +134,10 @@ int shunt_explain(struct shunt *s, const struct shunt_question *q, struct shunt_
 	skb.cb[0] = SHUNT_EXPLAIN_CB0;
 	skb.cb[1] = SHUNT_EXPLAIN_CB1;
 	skb.cb[2] = q->has_uid ? q->uid : NO_UID;
-	skb.cb[3] = (__u32)cgroup;
-	skb.cb[4] = (__u32)(cgroup >> 32);
 	lock = instance_lock(s); /* there is one record */
 	if (lock < 0)
 		return lock;
-	bpf_map_update_elem(s->map.explain, &zero, &none, BPF_ANY);
+	bpf_map_update_elem(s->map.explain, &zero, &blank, BPF_ANY);
 	DECLARE_LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = &frame,
 			    .data_size_in = (__u32)frame.len, .ctx_in = &skb,
 			    .ctx_size_in = sizeof(skb), .repeat = 1);

@@ -1,36 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * One generation of rules as the kernel reads it: compiling struct shunt_rules to the cells of
- * an inner map, and back. Private to libshunt; messages are given.
+ * The generation of rules and sets in force: reading it, and putting a new one in its place.
+ * Private to libshunt; messages are given; changes are made under the lock.
  */
 #ifndef SHUNT_GENERATION_H
 #define SHUNT_GENERATION_H
 
+#include "arena.h"
 #include "instance.h"
 
-/* A mapped inner map. */
-struct generation {
-	int fd;
-	struct shunt_cell *cells;
-	size_t n_cells;
+/* Map the generation in force. 0, or -ENOENT without a message if there is none. */
+int generation_open(struct arena *out, const struct shunt *s);
+
+/* All of it as it was given, rules with their counters; empty if there is none. */
+int generation_read(struct shunt *s, struct shunt_config *out);
+
+/* A change that is taken back after so many seconds; lock is what pin_lock() returned. */
+struct generation_trial {
+	uint32_t seconds;
+	int lock;
 };
 
-void generation_release(struct generation *g);
-
-/* Map the generation in force. 0, or -ENOENT without a message if there is none. */
-int generation_open(struct generation *out, const struct shunt *s);
-
 /*
- * Compile rules to a new generation, numbered after `old` (may be NULL). Rules that are the
- * same in `old` keep their counters. Names of targets and devices are looked up or made.
+ * Compile rules and sets and put them in force, for good or (trial) until it is taken back; -EBUSY if a change waits for its confirmation.
+ * Rules that are the same in the generation before keep their counters. Names of targets and
+ * devices are looked up or made.
  */
-int generation_compile(struct generation *out, struct shunt *s, const struct shunt_rules *rules,
-		       const struct generation *old);
+int generation_replace(struct shunt *s, const struct shunt_config *config,
+		       const struct generation_trial *trial);
 
-/* The one write that puts it in force. */
-int generation_publish(struct shunt *s, const struct generation *g);
-
-/* The rules of a generation, with their counters. */
-int generation_decompile(struct shunt_rules *out, struct shunt *s, const struct generation *g);
+/* The one write that puts a generation in force. */
+int generation_publish(struct shunt *s, int fd);
 
 #endif

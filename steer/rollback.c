@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "cleanup.h"
+#include "generation.h"
 #include "pin.h"
 
 enum { LOOK_MS = 200 }; /* how often the process looks whether it is still needed */
@@ -53,17 +54,16 @@ int rollback_disarm(const struct shunt *s)
 static void roll_back(struct shunt *s, __u32 id)
 {
 	_cleanup_close_ int lock = pin_lock(s->dir);
-	struct generation old = { .fd = -1 };
+	_cleanup_close_ int old = -1;
 	char path[PATH_MAX + 32];
 
 	if (lock < 0 || waiting_id(s) != id) {
 		pin_prune(s->dir); /* pin_lock() has made the directory if it was gone */
 		return;
 	}
-	old.fd = bpf_obj_get(rollback_path(path, sizeof(path), s));
-	if (old.fd >= 0 && !generation_publish(s, &old))
+	old = bpf_obj_get(rollback_path(path, sizeof(path), s));
+	if (old >= 0 && !generation_publish(s, old))
 		unlink(path);
-	generation_release(&old);
 }
 
 static void detach_from_terminal(void)
@@ -98,13 +98,13 @@ static void wait_and_roll_back(struct shunt *s, __u32 id, uint32_t seconds)
 	roll_back(s, id);
 }
 
-int rollback_arm(struct shunt *s, const struct generation *old, uint32_t seconds, int lock)
+int rollback_arm(struct shunt *s, int old, uint32_t seconds, int lock)
 {
 	char path[PATH_MAX + 32];
 	pid_t child;
 	__u32 id;
 
-	if (bpf_obj_pin(old->fd, rollback_path(path, sizeof(path), s)))
+	if (bpf_obj_pin(old, rollback_path(path, sizeof(path), s)))
 		return shunt_err(-errno, "cannot pin '%s': %s", path, strerror(errno));
 	id = waiting_id(s);
 	child = fork();

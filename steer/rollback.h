@@ -7,13 +7,16 @@
 #ifndef SHUNT_ROLLBACK_H
 #define SHUNT_ROLLBACK_H
 
-#include "generation.h"
+#include "instance.h"
 
 /* -EBUSY with a message if a change waits for its confirmation. */
 int rollback_check_none(const struct shunt *s);
 
-/* Call it before the change is put in force; if that fails, rollback_disarm(). lock is what pin_lock() returned. */
-int rollback_arm(struct shunt *s, const struct generation *old, uint32_t seconds, int lock);
+/*
+ * Call it before the change is put in force; if that fails, rollback_disarm(). old is the map of
+ * the generation before. lock is what pin_lock() returned.
+ */
+int rollback_arm(struct shunt *s, int old, uint32_t seconds, int lock);
 
 /* -ENOENT with a message if nothing waits. */
 int rollback_disarm(const struct shunt *s);

@@ -14,43 +14,28 @@
 
 int shunt_rules_read(struct shunt *s, struct shunt_rules *out)
 {
-	struct generation g = { .fd = -1 };
-	int r = generation_open(&g, s);
-
-	if (r == -ENOENT) {
-		*out = (struct shunt_rules){};
-		return 0;
-	}
-	if (!r)
-		r = generation_decompile(out, s, &g);
-	generation_release(&g);
-	return r;
-}
-
-/* Compile and put in force; confirm > 0: taken back after so many seconds. */
-static int publish(struct shunt *s, const struct shunt_rules *rules, uint32_t confirm, int lock)
-{
-	struct generation old = { .fd = -1 }, new = { .fd = -1 };
-	int r = rollback_check_none(s);
-	bool has_old;
+	struct shunt_config config;
+	int r = generation_read(s, &config);
 
 	if (r)
 		return r;
-	r = generation_open(&old, s);
-	has_old = !r;
-	if (r && r != -ENOENT)
+	*out = config.rules;
+	shunt_sets_clear(&config.sets);
+	return 0;
+}
+
+/* Other rules, the sets stay. trial: NULL for good. */
+static int publish(struct shunt *s, const struct shunt_rules *rules,
+		   const struct generation_trial *trial)
+{
+	struct shunt_config config, with;
+	int r = generation_read(s, &config);
+
+	if (r)
 		return r;
-	r = generation_compile(&new, s, rules, has_old ? &old : NULL);
-	/* The way back first: whoever is locked out by the change cannot make it any more. */
-	if (!r && confirm)
-		r = rollback_arm(s, &old, confirm, lock);
-	if (!r) {
-		r = generation_publish(s, &new);
-		if (r && confirm)
-			rollback_disarm(s);
-	}
-	generation_release(&new);
-	generation_release(&old);
+	with = (struct shunt_config){ *rules, config.sets };
+	r = generation_replace(s, &with, trial);
+	shunt_config_clear(&config);
 	return r;
 }
 
@@ -58,20 +43,22 @@ int shunt_rules_replace(struct shunt *s, const struct shunt_rules *rules)
 {
 	_cleanup_close_ int lock = instance_lock(s);
 
-	return lock < 0 ? lock : publish(s, rules, 0, lock);
+	return lock < 0 ? lock : publish(s, rules, NULL);
 }
 
 int shunt_rules_try(struct shunt *s, const struct shunt_rules *rules, uint32_t seconds)
 {
 	_cleanup_close_ int lock = instance_lock(s);
-	struct generation old = { .fd = -1 };
+	const struct generation_trial trial = { seconds, lock };
+	struct arena old;
 	struct shunt_rules none = {};
 	int r = lock < 0 ? lock : generation_open(&old, s);
 
-	generation_release(&old);
-	if (r == -ENOENT) /* there must be something to come back to */
-		r = publish(s, &none, 0, lock);
-	return r ? r : publish(s, rules, seconds, lock);
+	if (!r)
+		arena_release(&old);
+	else if (r == -ENOENT) /* there must be something to come back to */
+		r = publish(s, &none, NULL);
+	return r ? r : publish(s, rules, &trial);
 }
 
 int shunt_rules_confirm(struct shunt *s)
@@ -119,7 +106,7 @@ int shunt_rules_add(struct shunt *s, const struct shunt_rule *rule)
 	}
 	grown[at] = *rule;
 	with = (struct shunt_rules){ grown, rules.n + 1 };
-	r = publish(s, &with, 0, lock);
+	r = publish(s, &with, NULL);
 out:
 	shunt_rules_clear(&rules);
 	return r;
@@ -141,7 +128,7 @@ int shunt_rules_del(struct shunt *s, uint32_t priority)
 		shunt_rule_clear(&rules.v[at]);
 		memmove(&rules.v[at], &rules.v[at + 1], (rules.n - at - 1) * sizeof(*rules.v));
 		rules.n--;
-		r = publish(s, &rules, 0, lock);
+		r = publish(s, &rules, NULL);
 	}
 	shunt_rules_clear(&rules);
 	return r;

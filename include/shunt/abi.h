@@ -34,10 +34,10 @@ enum {
 	SHUNT_MAX_BACKSTOP = 4096,   /* tuples handed to the SK_LOOKUP program (LRU) */
 	SHUNT_MAX_FRAGS = 4096,	     /* first fragments remembered (LRU) */
 	SHUNT_MAX_RULES = 262144,    /* rules of one generation */
-	SHUNT_MAX_ENTRIES = 1 << 23, /* of one generation; BPF_MAX_LOOPS, linux/bpf_verifier.h */
 	SHUNT_MAX_LIMITS = 65536,    /* token buckets of `limit ... per src` (LRU) */
 	SHUNT_EVENT_BYTES = 1 << 20, /* ring buffer of `log` and `audit` */
 	SHUNT_MAX_AUDITS = 16,	     /* audit rules looked at for one flow */
+	SHUNT_CGROUP_LEVELS = 8,     /* a rule's cgroup is at most 7 below the root */
 	SHUNT_MAX_V6_EXT = 8,	     /* IPv6 extension headers walked before giving up */
 	SHUNT_PULL_LEN = 128,	     /* bytes made linear when the headers are not */
 };
@@ -131,77 +131,7 @@ enum shunt_rule_flag {
 	SHUNT_RULE_LIMIT_SRC = 1 << 5, /* the limit is for each source address */
 };
 
-/* ---- map: ruleset ------------------------------------------------------------------
- * ARRAY_OF_MAPS with one slot. The inner map is one generation: an ARRAY of 64-byte cells
- * (BPF_F_MMAPABLE | BPF_F_INNER_MAP), written aside and published by one write of slot 0.
- * Cell 0 is the header; it says where the regions of the other cells begin.
- */
-struct shunt_cell {
-	__u8 bytes[64];
-};
-
-struct shunt_gen_header {
-	__u32 magic;	   /* SHUNT_MAGIC */
-	__u32 abi;	   /* SHUNT_ABI_VERSION */
-	__u64 generation;  /* counts up with every publication */
-	__u32 n_rules;
-	__u32 rules_at;	   /* cell of the first struct shunt_rule_rec */
-	__u32 n_entries;
-	__u32 entries_at;  /* cell of the first struct shunt_entry */
-	__u32 text_at;	   /* cell of the first byte of the rules' text */
-	__u32 text_len;	   /* bytes */
-	__u32 reserved[6];
-};
-
-/*
- * What a rule does, and the parts of its match that are not indexed. One cell a rule,
- * ordered by priority.
- */
-struct shunt_rule_rec {
-	__u32 priority;
-	__u32 stat;	   /* index in the map rule_stats; stable for the life of the rule */
-	__u8 action;	   /* enum shunt_action */
-	__u8 flags;	   /* enum shunt_rule_flag */
-	__u16 target;	   /* index in the map targets, 0 none */
-	__u32 uid_lo;
-	__u32 uid_hi;	   /* inclusive */
-	__u32 text_at;	   /* the rule as it is listed: offset in the text region */
-	__u32 text_len;	   /* bytes */
-	__u32 reserved0;
-	__u64 cgroup;	   /* cgroup v2 id (inode of its directory) */
-	__u32 reserved1;
-	__u32 n_entries;   /* entries of this rule */
-	__u32 limit_rate;  /* new flows a second, 0 no limit */
-	__u32 limit_burst; /* flows at once, not 0 with a limit */
-	__u32 reserved;
-};
-
-/*
- * One combination of a rule's match: a rule with two destinations and three ports has six.
- * A rule matches if one of its entries does.
- */
-struct shunt_entry {
-	__u8 dst[16];
-	__u8 src[16];
-	__u8 dst_len;	  /* 0..128 */
-	__u8 src_len;
-	__u8 dirs;	  /* bits of enum shunt_dir */
-	__u8 protos;	  /* bits of enum shunt_proto */
-	__u8 families;	  /* bits of enum shunt_family; both only if no address is given */
-	__u8 negate;	  /* bits of enum shunt_negate */
-	__u16 device;	  /* slot in the map devices, 0 any */
-	__u16 dport_lo, dport_hi; /* host byte order, inclusive; 0..65535 is any */
-	__u16 sport_lo, sport_hi;
-	__u16 dst_set, src_set;	  /* 0 none */
-	__u32 rule;	  /* index of its struct shunt_rule_rec */
-};
-
-enum shunt_negate {
-	SHUNT_NEG_DST = 1 << 0,
-	SHUNT_NEG_SRC = 1 << 1,
-	SHUNT_NEG_DST_V6 = 1 << 2, /* the prefix that must not hold it is one of IPv6 */
-	SHUNT_NEG_SRC_V6 = 1 << 3,
-};
+/* ---- map: ruleset (ARRAY_OF_MAPS with one slot): the generation in force, shunt/arena.h --- */
 
 /* ---- map: rule_stats (ARRAY, SHUNT_MAX_RULES) --------------------------------------- */
 struct shunt_rule_stat {
@@ -334,20 +264,21 @@ struct shunt_instance {
  */
 #define SHUNT_EXPLAIN_CB0 SHUNT_MAGIC
 #define SHUNT_EXPLAIN_CB1 (~SHUNT_MAGIC)
-/* cb[2]: uid to assume, cb[3], cb[4]: cgroup id to assume (low, high). */
+/* cb[2]: uid to assume; the cgroups to assume stand in the record. */
 
 struct shunt_explain {
 	__u32 ran;	  /* set to 1 by the program */
 	__u32 counter;	  /* enum shunt_counter of the exit */
 	__u32 action;	  /* enum shunt_action, NONE if no rule matched */
-	__u32 rule;	  /* index of the rule in its generation, if action is not NONE */
-	__u32 priority;
+	__u32 priority;	  /* of the rule, if action is not NONE */
 	__u32 target;
 	__u32 socket;	  /* index in the map sockets, ~0 none */
 	__u32 sk_state;	  /* TCP state of an existing socket of this tuple, 0 none */
 	__u64 generation;
 	__u32 verdict;	  /* the tc verdict */
 	__u32 reserved[5];
+	/* Written before the run: the id of the sender's cgroup at each level, 0 unknown. */
+	__u64 cgroup[SHUNT_CGROUP_LEVELS];
 };
 
 /* ---- names under /sys/fs/bpf/shunt/NETNS/INSTANCE --------------------------------------- */
@@ -355,16 +286,12 @@ struct shunt_explain {
 
 #ifndef __bpf__
 #include <assert.h>
-static_assert(sizeof(struct shunt_cell) == 64, "a cell is one cache line");
-static_assert(sizeof(struct shunt_gen_header) == 64, "the header fills a cell");
-static_assert(sizeof(struct shunt_rule_rec) == 64, "a rule fills a cell");
-static_assert(sizeof(struct shunt_entry) <= 64, "an entry fits a cell");
 static_assert(sizeof(struct shunt_tuple) == 40, "key without holes");
 static_assert(sizeof(struct shunt_event) == 64, "record without holes");
 static_assert(sizeof(struct shunt_target) == 64, "value without holes");
 static_assert(sizeof(struct shunt_device) == 32, "value without holes");
 static_assert(sizeof(struct shunt_instance) == 64, "value without holes");
-static_assert(sizeof(struct shunt_explain) == 64, "value without holes");
+static_assert(sizeof(struct shunt_explain) == 128, "value without holes");
 #endif
 
 #endif

@@ -137,6 +137,36 @@ void shunt_rules_clear(struct shunt_rules *rules);
 /* The grammar as help shows it, made from the table the parser works by. */
 const char *shunt_rule_grammar(void);
 
+/* ---- sets ------------------------------------------------------------------------------- */
+
+/* Addresses under a name, which rules may give in place of prefixes. */
+struct shunt_set {
+	char name[SHUNT_NAME_LEN];
+	struct shunt_prefix *v; /* owned; as read: by address, IPv4 first, none twice */
+	size_t n;
+};
+
+struct shunt_sets {
+	struct shunt_set *v; /* owned */
+	size_t n;
+};
+
+/*
+ * Read prefixes, one a line; '#' begins a comment. Appended to the set's. -EINVAL: err holds
+ * "NAME:LINE: ..."; nothing is given to the sink, and the set is as before.
+ */
+int shunt_set_parse(struct shunt_set *set, FILE *in, const char *name, char *err,
+		    size_t err_size);
+void shunt_set_clear(struct shunt_set *set);
+void shunt_sets_clear(struct shunt_sets *sets);
+
+/* All that is changed in one step. */
+struct shunt_config {
+	struct shunt_rules rules;
+	struct shunt_sets sets;
+};
+void shunt_config_clear(struct shunt_config *config);
+
 /* ---- an instance --------------------------------------------------------------------------- */
 
 struct shunt;
@@ -218,6 +248,22 @@ int shunt_rules_confirm(struct shunt *s);
 int shunt_rules_add(struct shunt *s, const struct shunt_rule *rule);
 /* -ENOENT if there is none. */
 int shunt_rules_del(struct shunt *s, uint32_t priority);
+
+/* Rules and sets as one. A rule that names a set which is not there is refused (-ENOENT). */
+int shunt_config_read(struct shunt *s, struct shunt_config *out);
+int shunt_config_apply(struct shunt *s, const struct shunt_config *config);
+
+/* ---- sets of an instance (each change is a new generation too) ------------------------------- */
+
+int shunt_sets_read(struct shunt *s, struct shunt_sets *out);
+/* Prefixes into a set, which is made if it is new; those that it has already are no error. */
+int shunt_set_add(struct shunt *s, const struct shunt_set *prefixes);
+/* The set is to hold just these. */
+int shunt_set_load(struct shunt *s, const struct shunt_set *prefixes);
+/* Prefixes out of a set. -ENOENT, and nothing is changed, if one of them is not in it. */
+int shunt_set_take(struct shunt *s, const struct shunt_set *prefixes);
+/* The whole set. -EBUSY if a rule names it. */
+int shunt_set_del(struct shunt *s, const char *name);
 
 /* ---- targets ------------------------------------------------------------------------------------ */
 

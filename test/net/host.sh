@@ -90,6 +90,53 @@ no_proxy() {
 	at_least 'failed closed' "$(counter fail_closed)" 1
 }
 
+# in_cgroup PATH URL: cl's answer to a process of that cgroup on gw
+in_cgroup() {
+	same "answer in cgroup $1" "$(sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' \
+		"$CGROUP/$1" nsenter --net=/run/netns/gw \
+		curl -sS --noproxy '*' --max-time 5 "$2")" 'hello from sv'
+}
+
+# Also when the case fails: the sandbox does not take cgroups away.
+remove_cgroups() {
+	local dir
+
+	for dir in "$CGROUP/$MINE/in/deep" "$CGROUP/$MINE/in" "$CGROUP/$MINE/beside" "$CGROUP/$MINE"; do
+		[[ ! -d $dir ]] || rmdir "$dir"
+	done
+}
+
+by_cgroup() {
+	local url
+
+	family "$1"
+	CGROUP=$(findmnt -n -o TARGET -t cgroup2 | head -n 1)
+	[[ -n $CGROUP && -w $CGROUP ]] || skip 'no cgroup v2 to write to'
+	MINE=shunt-test-$BASHPID-$RANDOM
+	trap 'remove_cgroups; _show_outputs >&2' EXIT
+	mkdir -p "$CGROUP/$MINE/in/deep" "$CGROUP/$MINE/beside"
+	lab_up
+	web_server sv
+	up_out
+	must_fail 1 "cannot find cgroup '/$MINE/none'" ctl rule add 100 out cgroup "$MINE/none" pass
+	rules "100 out tcp to any port 80 cgroup $MINE/in proxy"
+	shuntd
+	url="http://$SV_U/hello"
+	in_cgroup "$MINE/in" "$url"
+	in_cgroup "$MINE/in/deep" "$url"
+	same 'flows of the rule' "$(rule_flows 100)" 2
+	in_cgroup "$MINE/beside" "$url"
+	in_cgroup "$MINE" "$url"
+	in_ns gw curl -sS --noproxy '*' --max-time 5 "$url" >&2
+	same 'flows of the rule, after others' "$(rule_flows 100)" 2
+	local from="$GW_U_U:40000" to="$SV_U:80"
+	same 'explain below it' "$(ctl --json explain out tcp "$from" "$to" \
+		cgroup "$MINE/in/deep" | jq .priority)" 100
+	same 'explain beside it' "$(ctl --json explain out tcp "$from" "$to" \
+		cgroup "$MINE/beside" | jq .priority)" null
+	remove_cgroups
+}
+
 for hook in tcx clsact; do
 	for fam in 4 6; do
 		check "HOST-01-$hook-v$fam" "only the selected user is proxied ($hook, IPv$fam)" \
@@ -101,6 +148,10 @@ for hook in tcx clsact; do
 		check "HOST-04-$hook-v$fam" "without shuntd: fail open, fail closed ($hook, IPv$fam)" \
 			no_proxy $hook $fam
 	done
+done
+
+for fam in 4 6; do
+	check "HOST-05-v$fam" "only the selected cgroup is proxied (IPv$fam)" by_cgroup $fam
 done
 
 story_run "$@"

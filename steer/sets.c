@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The sets of an instance, and rules and sets together. Each change reads all, changes it, and
+ * puts it in force as a new generation, under the lock.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "generation.h"
+#include "name.h"
+#include "pin.h"
+
+void shunt_set_clear(struct shunt_set *set)
+{
+	free(set->v);
+	*set = (struct shunt_set){};
+}
+
+void shunt_sets_clear(struct shunt_sets *sets)
+{
+	for (size_t i = 0; i < sets->n; i++)
+		shunt_set_clear(&sets->v[i]);
+	free(sets->v);
+	*sets = (struct shunt_sets){};
+}
+
+void shunt_config_clear(struct shunt_config *config)
+{
+	shunt_rules_clear(&config->rules);
+	shunt_sets_clear(&config->sets);
+}
+
+int shunt_config_read(struct shunt *s, struct shunt_config *out)
+{
+	return generation_read(s, out);
+}
+
+int shunt_config_apply(struct shunt *s, const struct shunt_config *config)
+{
+	_cleanup_close_ int lock = instance_lock(s);
+
+	return lock < 0 ? lock : generation_replace(s, config, NULL);
+}
+
+int shunt_sets_read(struct shunt *s, struct shunt_sets *out)
+{
+	struct shunt_config config;
+	int r = generation_read(s, &config);
+
+	if (r)
+		return r;
+	*out = config.sets;
+	shunt_rules_clear(&config.rules);
+	return 0;
+}
+
+/* ---- changes ---------------------------------------------------------------------------------- */
+
+static struct shunt_set *find_set(struct shunt_sets *sets, const char *name)
+{
+	for (size_t i = 0; i < sets->n; i++)
+		if (!strcmp(sets->v[i].name, name))
+			return &sets->v[i];
+	return NULL;
+}
+
+static int find_or_fail(struct shunt_set **out, struct shunt_config *config, const char *name)
+{
+	struct shunt_set *set = find_set(&config->sets, name);
+
+	if (!set)
+		return shunt_err(-ENOENT, "there is no set '%s'", name);
+	*out = set;
+	return 0;
+}
+
+static int make_set(struct shunt_set **out, struct shunt_sets *sets, const char *name)
+{
+	struct shunt_set *grown;
+
+	*out = find_set(sets, name);
+	if (*out)
+		return 0;
+	if (!name_is_valid(name))
+		return shunt_err(-EINVAL, "set '%s': " NAME_RULE, name);
+	grown = realloc(sets->v, (sets->n + 1) * sizeof(*grown));
+	if (!grown)
+		return shunt_err(-ENOMEM, "out of memory");
+	sets->v = grown;
+	grown[sets->n] = (struct shunt_set){};
+	memcpy(grown[sets->n].name, name, strlen(name));
+	*out = &grown[sets->n++];
+	return 0;
+}
+
+static int append_all(struct shunt_set *set, const struct shunt_set *from)
+{
+	struct shunt_prefix *grown = realloc(set->v, (set->n + from->n + 1) * sizeof(*grown));
+
+	if (!grown)
+		return shunt_err(-ENOMEM, "out of memory");
+	set->v = grown;
+	if (from->n)
+		memcpy(grown + set->n, from->v, from->n * sizeof(*grown));
+	set->n += from->n;
+	return 0;
+}
+
+static int change_add(struct shunt_config *config, const struct shunt_set *prefixes)
+{
+	struct shunt_set *set;
+	int r = make_set(&set, &config->sets, prefixes->name);
+
+	return r ? r : append_all(set, prefixes);
+}
+
+static int change_load(struct shunt_config *config, const struct shunt_set *prefixes)
+{
+	struct shunt_set *set;
+	int r = make_set(&set, &config->sets, prefixes->name);
+
+	if (r)
+		return r;
+	set->n = 0;
+	return append_all(set, prefixes);
+}
+
+static int compare_prefixes(const void *a, const void *b)
+{
+	const struct shunt_prefix *x = a, *y = b;
+	int r = memcmp(&x->addr, &y->addr, sizeof(x->addr));
+
+	return r ? r : x->len - y->len;
+}
+
+static int change_take(struct shunt_config *config, const struct shunt_set *prefixes)
+{
+	_cleanup_free_ bool *gone = NULL;
+	struct shunt_prefix *found;
+	char text[SHUNT_PREFIX_STR];
+	struct shunt_set *set;
+	size_t kept = 0;
+	int r = find_or_fail(&set, config, prefixes->name);
+
+	if (r)
+		return r;
+	gone = calloc(set->n + 1, sizeof(*gone));
+	if (!gone)
+		return shunt_err(-ENOMEM, "out of memory");
+	qsort(set->v, set->n, sizeof(*set->v), compare_prefixes);
+	for (size_t i = 0; i < prefixes->n; i++) {
+		found = bsearch(&prefixes->v[i], set->v, set->n, sizeof(*set->v),
+				compare_prefixes);
+		if (!found)
+			return shunt_err(-ENOENT, "set '%s' does not hold %s", set->name,
+					 shunt_prefix_str(text, &prefixes->v[i]));
+		gone[found - set->v] = true;
+	}
+	for (size_t i = 0; i < set->n; i++)
+		if (!gone[i])
+			set->v[kept++] = set->v[i];
+	set->n = kept;
+	return 0;
+}
+
+static int change_del(struct shunt_config *config, const struct shunt_set *named)
+{
+	const struct shunt_rules *rules = &config->rules;
+	struct shunt_sets *sets = &config->sets;
+	struct shunt_set *set;
+	int r = find_or_fail(&set, config, named->name);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < rules->n; i++)
+		if (!strcmp(rules->v[i].from.set, named->name) ||
+		    !strcmp(rules->v[i].to.set, named->name))
+			return shunt_err(-EBUSY, "set '%s' is used by rule %u", named->name,
+					 rules->v[i].priority);
+	shunt_set_clear(set);
+	*set = sets->v[--sets->n];
+	return 0;
+}
+
+static int change(struct shunt *s, const struct shunt_set *arg,
+		  int (*how)(struct shunt_config *config, const struct shunt_set *arg))
+{
+	_cleanup_close_ int lock = instance_lock(s);
+	struct shunt_config config = {};
+	int r = lock < 0 ? lock : generation_read(s, &config);
+
+	if (!r)
+		r = how(&config, arg);
+	if (!r)
+		r = generation_replace(s, &config, NULL);
+	shunt_config_clear(&config);
+	return r;
+}
+
+int shunt_set_add(struct shunt *s, const struct shunt_set *prefixes)
+{
+	return change(s, prefixes, change_add);
+}
+
+int shunt_set_load(struct shunt *s, const struct shunt_set *prefixes)
+{
+	return change(s, prefixes, change_load);
+}
+
+int shunt_set_take(struct shunt *s, const struct shunt_set *prefixes)
+{
+	return change(s, prefixes, change_take);
+}
+
+int shunt_set_del(struct shunt *s, const char *name)
+{
+	struct shunt_set named = {};
+
+	if (!name_is_valid(name))
+		return shunt_err(-EINVAL, "set '%s': " NAME_RULE, name);
+	memcpy(named.name, name, strlen(name));
+	return change(s, &named, change_del);
+}
