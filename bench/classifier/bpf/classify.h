@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The classifier: the first rule, by priority, that a packet matches.
+ *
+ *	struct classify c = {};		all of it, the verifier wants no holes
+ *	classify_begin(&c, &ruleset)	-> 0, or -1: no rules are loaded
+ *	... fill in the packet; uid and cgroups only if c.needs and c.cgroup_levels ask
+ *	rule = classify_run(&c, after)	-> its record, NULL if none matches
+ *
+ * Everything between begin and the last run sees one generation. To go on behind a rule that
+ * does not decide (audit), run again with `after` set to its priority + 1.
+ */
+#ifndef SHUNT_BPF_CLASSIFY_H
+#define SHUNT_BPF_CLASSIFY_H
+
+#include "sets.h"
+
+/* More probes than any generation asks for: tables x sets of an address x chain. */
+#define CLASSIFY_MAX_PROBES (1 << 22)
+/* Returning from a step costs as much as a table where returns are not predicted. */
+#define CLASSIFY_TABLES_AT_ONCE 4
+
+struct classify {
+	/* The packet, filled in by the caller between begin and run. */
+	__u64 dst[2], src[2]; /* host byte order, IPv4 v4-mapped */
+	__u64 cgroup[SHUNT_CGROUP_LEVELS];
+	__u16 dport, sport;   /* host byte order */
+	__u16 device;
+	__u8 bits;	      /* enum shunt_bits, one of each kind */
+	__u8 has_uid;	      /* 0 or 1 */
+	__u32 uid;
+	/* What begin found. */
+	__u8 needs;
+	__u8 cgroup_levels;
+	__u16 pad;
+	/*
+	 * Workaround: 0, but the verifier does not know. Each constant stored here would double
+	 * the states in which it follows the search.
+	 */
+	__u32 zero;
+	__u32 ports;
+	__u64 generation;
+	__u64 tables_left; /* bits of those that may hold something */
+	void *arena;
+	__u32 dir4, tree6;
+	__u32 tables[2], n_tables[2], filters[2];
+	/* The search. */
+	__u32 dst_class, src_class; /* cells, 0: in no set */
+	__u32 n_dst, n_src;	    /* places in them */
+	__u32 after, best, rule;
+	__u32 table, end;	    /* cells: the next one, behind the last */
+	__u32 set, n_sets;	    /* of the table's keyed side: the next one, behind the last */
+	__u32 key_class;
+	__u32 bucket, hash;	    /* cell to look at next, 0: the chain is done */
+	__u32 slots_at, hits;	    /* cell looked at, bits of its slots still to try */
+	__u32 entry;		    /* of the first of them */
+	__u32 buckets_at, bucket_mask;
+	__u64 partial;		    /* hash of the key without the set */
+};
+
+/* x, of which the verifier then knows nothing (see zero). */
+static __always_inline __u32 vague(const struct classify *c, __u32 x)
+{
+	__u64 y = x;
+
+	asm volatile("%0 ^= %1" : "+r"(y) : "r"((__u64)c->zero));
+	return y;
+}
+
+static __always_inline void classify_reset(struct classify *c)
+{
+	c->dst_class = vague(c, 0);
+	c->src_class = vague(c, 0);
+	c->n_dst = vague(c, 0);
+	c->n_src = vague(c, 0);
+	c->buckets_at = vague(c, 0);
+	c->bucket_mask = vague(c, 0);
+	c->slots_at = vague(c, 0);
+	c->entry = vague(c, 0);
+	c->hash = vague(c, 0);
+	c->partial = vague(c, 0);
+	c->key_class = vague(c, 0);
+}
+
+static __always_inline int classify_begin(struct classify *c, void *ruleset)
+{
+	const struct shunt_arena_head *head;
+	const struct shunt_gen *gen;
+	__u32 slot = 0, root;
+
+	c->arena = bpf_map_lookup_elem(ruleset, &slot);
+	if (!c->arena)
+		return -1;
+	head = page_at(c->arena, 0);
+	if (!head || head->magic != SHUNT_ARENA_MAGIC)
+		return -1;
+	/* The one read that chooses the generation. */
+	root = *(const volatile __u32 *)&head->root;
+	gen = cell_in((void *)head, root);
+	c->zero = head->zero;
+	classify_reset(c);
+	c->generation = gen->generation;
+	c->needs = gen->needs;
+	c->cgroup_levels = gen->cgroup_levels;
+	c->tables[0] = gen->tables_at[0];
+	c->tables[1] = gen->tables_at[1];
+	c->n_tables[0] = gen->n_tables[0];
+	c->n_tables[1] = gen->n_tables[1];
+	c->filters[0] = gen->filters_at[0];
+	c->filters[1] = gen->filters_at[1];
+	c->tree6 = gen->tree6;
+	c->dir4 = head->dir4_at[gen->side & 1];
+	return 0;
+}
+
+/* Find the class of one side, for bpf_loop: 0 is the destination. Verified once for both. */
+static int class_step(__u32 side, void *ctx)
+{
+	struct classify *c = ctx;
+	const struct shunt_class *class;
+	__u64 high, low;
+	__u32 at, n;
+
+	if (!(c->needs & (side ? SHUNT_NEED_SRC_CLASS : SHUNT_NEED_DST_CLASS)))
+		return 0;
+	high = side ? c->src[0] : c->dst[0];
+	low = side ? c->src[1] : c->dst[1];
+	if (c->bits & SHUNT_BIT_V4)
+		at = set_class4(c->arena, c->dir4, low);
+	else
+		at = set_class6(c->arena, c->tree6, high, low);
+	class = at ? cell_at(c->arena, at) : 0;
+	n = class ? class->n : 0;
+	if (side) {
+		c->src_class = vague(c, at);
+		c->n_src = vague(c, n);
+	} else {
+		c->dst_class = vague(c, at);
+		c->n_dst = vague(c, n);
+	}
+	return 0;
+}
+
+/* Not 0 if a and b differ in their first len bits. */
+static __always_inline __u64 prefix_differs(const __u64 *a, const __u64 *b, __u32 len)
+{
+	if (len > 64)
+		return (a[0] ^ b[0]) | ((a[1] ^ b[1]) >> ((128 - len) & 63));
+	if (len)
+		return (a[0] ^ b[0]) >> ((64 - len) & 63);
+	return 0;
+}
+
+static __always_inline int dst_matches(struct classify *c, const struct shunt_entry2 *e)
+{
+	int hit = e->dst_set ? class_has(c->arena, c->dst_class, c->n_dst, e->dst_set)
+			     : !prefix_differs(c->dst, e->dst, e->dst_len);
+
+	return hit != (e->flags & SHUNT_ENTRY_NOT_DST);
+}
+
+static __always_inline int src_matches(struct classify *c, const struct shunt_entry2 *e)
+{
+	int hit = e->src_set ? class_has(c->arena, c->src_class, c->n_src, e->src_set)
+			     : !prefix_differs(c->src, e->src, e->src_len);
+
+	return hit != ((e->flags & SHUNT_ENTRY_NOT_SRC) >> 1);
+}
+
+static __always_inline int owner_matches(struct classify *c, const struct shunt_entry2 *e)
+{
+	const struct shunt_rule2 *rule = cell_at(c->arena, e->rule);
+
+	if (!rule)
+		return 0;
+	if ((e->flags & SHUNT_ENTRY_UID) &&
+	    (!c->has_uid || c->uid < rule->uid_lo || c->uid > rule->uid_hi))
+		return 0;
+	return !(e->flags & SHUNT_ENTRY_CGROUP) ||
+	       c->cgroup[rule->cgroup_level & (SHUNT_CGROUP_LEVELS - 1)] == rule->cgroup;
+}
+
+static __always_inline int entry_matches(struct classify *c, const struct shunt_entry2 *e)
+{
+	if ((e->bits & c->bits) != c->bits || e->priority < c->after)
+		return 0;
+	if (c->dport < e->dport_lo || c->dport > e->dport_hi || c->sport < e->sport_lo ||
+	    c->sport > e->sport_hi)
+		return 0;
+	if (e->device && e->device != c->device)
+		return 0;
+	if (!dst_matches(c, e) || !src_matches(c, e))
+		return 0;
+	return !(e->flags & (SHUNT_ENTRY_UID | SHUNT_ENTRY_CGROUP)) || owner_matches(c, e);
+}
+
+/* The slots of the bucket cell that hold the hash, as bits; without a branch for each. */
+static __always_inline __u32 slots_with(const struct shunt_slot *slots, __u32 hash)
+{
+	__u64 differs;
+	__u32 hits = 0;
+	int i;
+
+	for (i = 0; i < SHUNT_BUCKET_SLOTS; i++) {
+		differs = slots[i].hash ^ hash;
+		differs--;
+		asm volatile("" : "+r"(differs));
+		hits |= (__u32)(differs >> 63) << i;
+	}
+	return hits;
+}
+
+/* Index of the lowest bit of 8, by a de Bruijn sequence: BPF has no such instruction. */
+static __always_inline __u32 lowest_of_8(__u32 bits)
+{
+	__u32 lowest = bits & -bits;
+
+	return (0x34572610U >> (((lowest * 0x1d) >> 5 & 7) * 4)) & 7;
+}
+
+/*
+ * Read the bucket cell: which of its slots to try, the entry of the first of them, and the
+ * next cell of the chain. Returns 0 if there is nothing to do here.
+ */
+static __always_inline int open_bucket(struct classify *c, __u32 at)
+{
+	const struct shunt_slot *slots = cell_at(c->arena, at);
+	__u32 hits, last;
+
+	if (!slots)
+		return 0;
+	hits = slots_with(slots, c->hash);
+	last = slots[SHUNT_BUCKET_SLOTS - 1].entry;
+	if (!hits && !(last & SHUNT_SLOT_LINK))
+		return 0;
+	c->slots_at = vague(c, at);
+	c->hits = vague(c, hits);
+	c->entry = slots[lowest_of_8(hits)].entry;
+	c->bucket = vague(c, last & SHUNT_SLOT_LINK ? last & ~SHUNT_SLOT_LINK : 0);
+	return 1;
+}
+
+/* Look at one entry whose hash is right. A better one in this chain stands no further on. */
+static __always_inline void try_entry(struct classify *c)
+{
+	const struct shunt_entry2 *e = cell_at(c->arena, c->entry);
+	const struct shunt_slot *slots;
+
+	c->hits = vague(c, c->hits & (c->hits - 1));
+	if (e && e->priority < c->best) {
+		if (entry_matches(c, e)) {
+			c->best = vague(c, e->priority);
+			c->rule = e->rule;
+			c->hits = vague(c, 0);
+			c->bucket = vague(c, 0);
+		} else if (c->hits) {
+			slots = cell_at(c->arena, c->slots_at);
+			if (slots)
+				c->entry = slots[lowest_of_8(c->hits)].entry;
+		}
+		return;
+	}
+	c->hits = vague(c, 0);
+	c->bucket = vague(c, 0);
+}
+
+/* The key's parts that few tables have. Returns how many sets to try as the last part. */
+static __always_inline __u32 hash_rare(struct classify *c, const struct shunt_table *t, __u64 *h)
+{
+	__u32 n = 1;
+
+	if (t->flags & SHUNT_TABLE_DEVICE)
+		*h += (__u64)c->device * SHUNT_K7;
+	if (t->flags & SHUNT_TABLE_UID) {
+		n = c->has_uid;
+		*h += (__u64)(c->uid & t->uid_mask) * SHUNT_K3;
+	}
+	if (t->flags & SHUNT_TABLE_CGROUP)
+		*h += c->cgroup[t->cgroup_level & (SHUNT_CGROUP_LEVELS - 1)] * SHUNT_K4;
+	if (t->flags & SHUNT_TABLE_DST_SET) {
+		n *= c->n_dst;
+		c->key_class = vague(c, c->dst_class);
+	} else if (t->flags & SHUNT_TABLE_SRC_SET) {
+		n *= c->n_src;
+		c->key_class = vague(c, c->src_class);
+	} else {
+		c->key_class = vague(c, 0);
+	}
+	return n;
+}
+
+static __always_inline __u64 hash_common(const struct classify *c, const struct shunt_table *t)
+{
+	__u64 h;
+
+	h = (c->dst[1] & t->dst_mask[1]) * SHUNT_K1 + (c->src[1] & t->src_mask[1]) * SHUNT_K2;
+	if (!(c->bits & SHUNT_BIT_V4))
+		h += (c->dst[0] & t->dst_mask[0]) * SHUNT_K3 +
+		     (c->src[0] & t->src_mask[0]) * SHUNT_K4;
+	return h + (c->ports & t->port_mask) * SHUNT_K5;
+}
+
+/* The next set of the table whose key needs one; 1 if its bucket holds something to do. */
+static __always_inline int next_set(struct classify *c)
+{
+	__u64 h = c->partial;
+
+	if (c->key_class)
+		h += class_id(c->arena, c->key_class, c->set) * SHUNT_K6;
+	c->set = vague(c, c->set + 1);
+	c->hash = shunt_hash_end(h);
+	return open_bucket(c, c->buckets_at + (c->hash & c->bucket_mask));
+}
+
+/*
+ * Go through tables until one has something to try: 1; or some have been gone through: 0; or
+ * none is left that could hold something better: -1.
+ */
+static __always_inline int next_tables(struct classify *c)
+{
+	const struct shunt_table *t;
+	void *page = page_at(c->arena, c->table);
+	__u64 h;
+	int i;
+
+	if (!page)
+		return -1;
+#pragma clang loop unroll(full)
+	for (i = 0; i < CLASSIFY_TABLES_AT_ONCE; i++) {
+		t = cell_in(page, c->table);
+		if (c->table >= c->end || t->best >= c->best)
+			return -1;
+		c->table = vague(c, c->table + 1);
+		if (!(c->tables_left >> (t->id & 63) & 1))
+			continue;
+		h = hash_common(c, t);
+		if (t->flags) {
+			c->n_sets = vague(c, hash_rare(c, t, &h));
+			c->set = vague(c, 0);
+			c->partial = h;
+			c->buckets_at = t->buckets_at;
+			c->bucket_mask = t->bucket_mask;
+			return 0;
+		}
+		c->hash = shunt_hash_end(h);
+		if (open_bucket(c, t->buckets_at + (c->hash & t->bucket_mask)))
+			return 1;
+	}
+	return 0;
+}
+
+static __always_inline int next_in_chain(struct classify *c)
+{
+	__u32 at = c->bucket;
+
+	c->bucket = vague(c, 0);
+	return open_bucket(c, at);
+}
+
+/*
+ * One step of the search, for bpf_loop: verified once, however many tables there are. It goes
+ * to the next slot of this bucket, or cell of this chain, or set of this table, or tables.
+ */
+static int classify_step(__u32 i, void *ctx)
+{
+	struct classify *c = ctx;
+	int found;
+
+	(void)i;
+	if (!c->hits) {
+		if (c->bucket)
+			found = next_in_chain(c);
+		else if (c->set < c->n_sets)
+			found = next_set(c);
+		else
+			found = next_tables(c);
+		if (found < 0)
+			return 1;
+		if (!found || !c->hits)
+			return 0;
+	}
+	try_entry(c);
+	return 0;
+}
+
+static __always_inline __u64 filter_word(struct classify *c, __u32 at, __u32 slot)
+{
+	const __u64 *words = cell_at(c->arena, at + slot / 8);
+
+	return words ? words[slot & 7] : 0;
+}
+
+static __always_inline __u64 filter_tables(struct classify *c, __u32 at, int v6)
+{
+	__u32 dst = v6 ? shunt_filter_slot6(c->dst[0]) : shunt_filter_slot4(c->dst[1]);
+	__u32 src = v6 ? shunt_filter_slot6(c->src[0]) : shunt_filter_slot4(c->src[1]);
+
+	if (!at)
+		return ~(__u64)c->zero;
+	return filter_word(c, at, dst) & filter_word(c, at + SHUNT_FILTER_CELLS, src);
+}
+
+static __always_inline const struct shunt_rule2 *classify_run(struct classify *c, __u32 after)
+{
+	int v6;
+
+	c->bits = vague(c, c->bits);
+	c->dst[0] += c->zero;
+	c->src[0] += c->zero;
+	c->device = vague(c, c->device);
+	c->has_uid = vague(c, c->has_uid);
+	c->uid = vague(c, c->uid);
+	v6 = !(c->bits & SHUNT_BIT_V4);
+	c->ports = vague(c, (__u32)c->sport << 16 | c->dport);
+	if (c->needs & (SHUNT_NEED_DST_CLASS | SHUNT_NEED_SRC_CLASS)) {
+		bpf_loop(2, class_step, c, 0);
+		c->needs = vague(c, 0); /* for another run */
+	}
+	c->after = vague(c, after);
+	c->best = ~vague(c, 0);
+	c->rule = vague(c, 0);
+	c->table = v6 ? c->tables[1] : c->tables[0];
+	c->end = c->table + (v6 ? c->n_tables[1] : c->n_tables[0]);
+	c->tables_left = filter_tables(c, v6 ? c->filters[1] : c->filters[0], v6);
+	c->set = vague(c, 0);
+	c->n_sets = vague(c, 0);
+	c->bucket = vague(c, 0);
+	c->hits = vague(c, 0);
+	bpf_loop(CLASSIFY_MAX_PROBES, classify_step, c, 0);
+	return c->rule ? cell_at(c->arena, c->rule) : 0;
+}
+
+#endif
