@@ -3,10 +3,8 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -247,47 +245,4 @@ void arena_free(struct arena *a, uint32_t at, uint32_t n)
 	/* Cells of this change may be had again at once. */
 	if (at < a->hint)
 		a->hint = at;
-}
-
-/* ---- changes ------------------------------------------------------------------------------ */
-
-static void copy_side(struct arena *a, const __u32 *at, int live, size_t bytes)
-{
-	if (at[0] && at[1])
-		memcpy(arena_at(a, at[!live]), arena_at(a, at[live]), bytes);
-}
-
-int arena_begin(struct arena *a)
-{
-	struct shunt_arena_head *head = arena_head(a);
-	const struct shunt_gen *live = arena_at(a, head->root);
-	int side = live->side;
-
-	/* Readers of the generation before the live one may still be under way. */
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
-		return shunt_err(-errno, "cannot wait for the packets under way: %s",
-				 strerror(errno));
-	a->gen_at = head->root == 1 ? 2 : 1;
-	copy_side(a, head->bitmap_at, side, bytes_of(bitmap_cells(a->n_cells)));
-	copy_side(a, head->dir4_at, side, bytes_of(SHUNT_DIR4_CELLS));
-	copy_side(a, head->index_at, side, live->n_rules * sizeof(__u32));
-	a->live = arena_at(a, head->bitmap_at[side]);
-	a->bits = arena_at(a, head->bitmap_at[!side]);
-	a->hint = SHUNT_PAGE_CELLS;
-	*arena_gen(a) = *live;
-	arena_gen(a)->side = !side;
-	arena_gen(a)->generation++;
-	return 0;
-}
-
-void arena_commit(struct arena *a)
-{
-	__atomic_store_n(&arena_head(a)->root, a->gen_at, __ATOMIC_RELEASE);
-	a->bits = a->live = NULL;
-}
-
-void arena_abort(struct arena *a)
-{
-	a->gen_at = arena_head(a)->root;
-	a->bits = a->live = NULL;
 }

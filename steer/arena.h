@@ -62,8 +62,4 @@ uint32_t arena_alloc(struct arena *a, uint32_t n);
 uint32_t arena_alloc_page(struct arena *a);
 void arena_free(struct arena *a, uint32_t at, uint32_t n);
 
-int arena_begin(struct arena *a);
-void arena_commit(struct arena *a);
-void arena_abort(struct arena *a);
-
 #endif
