@@ -7,11 +7,12 @@
 set -euo pipefail
 
 run_packages=(libbpf1 libnl-3-200 libnl-route-3-200 libevent-core-2.1-7
-	libevent-pthreads-2.1-7 libjson-c5 libcap-ng0 libyaml-0-2)
+	libevent-pthreads-2.1-7 libjson-c5 libcap-ng0 libseccomp2
+	libyaml-0-2)
 
 build_packages=(cmake make gcc clang llvm libc6-dev linux-libc-dev pkg-config libbpf-dev
 	libelf-dev zlib1g-dev libnl-3-dev libnl-route-3-dev libevent-dev libjson-c-dev
-	libcap-ng-dev libyaml-dev libcmocka-dev bpftool)
+	libcap-ng-dev libseccomp-dev libyaml-dev libcmocka-dev bpftool)
 
 bench_packages=(iproute2 util-linux procps ethtool nftables strace linux-perf python3-minimal
 	haproxy nginx-light libnginx-mod-stream redsocks)

@@ -18,6 +18,7 @@
 #include "loop.h"
 #include "privileges.h"
 #include "shunt/shunt.h"
+#include "syscalls.h"
 
 enum {
 	RESERVED_FDS = 16,	/* beyond those open at the start: for probes and libraries */
@@ -267,6 +268,8 @@ static int start(struct worker *w)
 	r = make_loops(w);
 	if (!r)
 		r = privileges_drop(config->settings->user);
+	if (!r)
+		r = syscalls_restrict();
 	if (r < 0)
 		return r;
 	r = start_writers(w);
