@@ -15,6 +15,13 @@ static const char *const source_words[] = {
 	NULL,
 };
 
+static const char *const splice_words[] = {
+	[SPLICE_AUTO] = "auto",
+	[SPLICE_NEVER] = "never",
+	[SPLICE_ALWAYS] = "always",
+	NULL,
+};
+
 enum { DAY = 86400 };
 
 #define AT(field) .at = offsetof(struct settings, field)
@@ -31,6 +38,9 @@ const struct setting settings_table[] = {
 	{ "source", 0, false, SETTING_CHOICE, AT(source), .words = source_words,
 	  .argument = "MODE", .initial = "proxy",
 	  .help = "address the server sees: proxy, client or client-port" },
+	{ "splice", 0, false, SETTING_CHOICE, AT(splice), .words = splice_words,
+	  .argument = "WHEN", .initial = "auto",
+	  .help = "move bytes in the kernel: auto (thick streams), never or always" },
 	{ "log-flows", 0, false, SETTING_FLAG, AT(log_flows),
 	  .help = "print a line for each flow at its end" },
 	{ "workers", 0, false, SETTING_NUMBER, AT(workers), .min = 1, .max = SHUNT_TARGET_SLOTS,

@@ -17,6 +17,12 @@ enum source_mode {
 	SOURCE_CLIENT_PORT, /* the client's address and port */
 };
 
+enum splice_mode {
+	SPLICE_AUTO,  /* thick streams, for as long as they are */
+	SPLICE_NEVER,
+	SPLICE_ALWAYS,
+};
+
 struct settings {
 	char *config;	/* owned, as every string here; NULL none */
 	char *target;
@@ -24,6 +30,7 @@ struct settings {
 	char *netns;	/* NULL: the caller's */
 	char *user;
 	uint32_t source; /* enum source_mode */
+	uint32_t splice; /* enum splice_mode */
 	bool log_flows;
 	uint32_t workers; /* 0: one per CPU */
 	uint32_t port;	  /* of the first worker's listeners; 0: the kernel chooses */

@@ -116,14 +116,23 @@ play() {
 	finish end 12 || fail "the server's end: $(tail -n 1 "$T/end.err")"
 }
 
+# spliced_as SPLICE: the bytes went the way that the setting says
+spliced_as() {
+	case $1 in
+	never) same 'bytes spliced' "$(proxied spliced)" 0 ;;
+	always) same 'bytes spliced' "$(proxied spliced)" \
+		$(($(proxied bytes_up) + $(proxied bytes_down))) ;;
+	esac
+}
+
 resets() {
-	local mode=$1
+	local mode=$1 splice=${3:-auto}
 
 	family "$2"
 	lab_up
 	up -i u0
 	rules '100 in on c0 tcp to any port 7000 proxy'
-	shuntd --source "$mode"
+	shuntd --source "$mode" --splice "$splice"
 	say 'the server resets at once'
 	play accept recv:5 rst -- send:5 expect-rst
 	say 'the server resets after data that was acknowledged'
@@ -143,15 +152,18 @@ resets() {
 	wait_for 5 '(($(proxied active) == 0))'
 	same 'resets by servers' "$(proxied ended_server-reset)" 4
 	same 'resets by clients' "$(proxied ended_client-reset)" 3
+	spliced_as "$splice"
 }
 
 # Endings without a reset.
 endings() {
+	local splice=${2:-auto}
+
 	family "$1"
 	lab_up
 	up
 	rules '100 in tcp to any port 7000 proxy'
-	shuntd
+	shuntd --splice "$splice"
 	say 'the server speaks first'
 	play accept send:100 recv:5 close -- recv:100 send:5 expect-eof close
 	say 'the server finishes, the client goes on'
@@ -167,6 +179,7 @@ endings() {
 	wait $!
 	wait_for 5 '(($(proxied active) == 0))'
 	same 'ended in good order' "$(proxied ended_fin)" 4
+	spliced_as "$splice"
 }
 
 for fam in 4 6; do
@@ -184,6 +197,12 @@ for fam in 4 6; do
 	check "TCP-04-v$fam" "SYN cookies always (IPv$fam)" cookies $fam
 	check "TCP-04-flood-v$fam" "SYN cookies under a flood (IPv$fam)" flood $fam
 	check "TCP-02-v$fam" "half-closes and late readers (IPv$fam)" endings $fam
+	for splice in never always; do
+		check "TCP-10-resets-$splice-v$fam" "resets, splice $splice (IPv$fam)" \
+			resets proxy $fam $splice
+		check "TCP-10-endings-$splice-v$fam" "half-closes, splice $splice (IPv$fam)" \
+			endings $fam $splice
+	done
 done
 
 story_run "$@"
