@@ -14,15 +14,21 @@
 
 /* ---- listeners ---- */
 
+static uint32_t n_listeners(const struct worker_config *config)
+{
+	return config->n_loops * config->n_targets;
+}
+
 void child_close_listeners(struct worker_config *config)
 {
-	for (uint32_t i = 0; i < config->n_loops; i++) {
-		for (int v6 = 0; v6 < 2; v6++) {
+	uint32_t n = config->listeners ? n_listeners(config) : 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		for (int v6 = 0; v6 < 2; v6++)
 			if (config->listeners[i][v6] >= 0)
 				close(config->listeners[i][v6]);
-			config->listeners[i][v6] = -1;
-		}
-	}
+	free(config->listeners);
+	config->listeners = NULL;
 }
 
 static bool is_without_ipv6(int r)
@@ -43,25 +49,26 @@ static int open_pair(int fds[2], uint16_t port, uint32_t mark)
 	return shunt_err(fds[1], "cannot listen on ::1 port %u: %s", port, strerror(-fds[1]));
 }
 
-int child_open_listeners(struct worker_config *config, uint32_t n_loops, uint16_t port,
-			 uint32_t mark)
+int child_open_listeners(struct worker_config *config)
 {
+	uint32_t port = config->settings->port;
+	uint32_t n = n_listeners(config);
 	int r = 0;
 
-	if (port && port + n_loops - 1 > UINT16_MAX)
-		return shunt_err(-EINVAL, "port %u leaves no room for %u workers", port, n_loops);
-	config->n_loops = n_loops;
-	for (uint32_t i = 0; i < n_loops; i++)
+	if (port && port + n - 1 > UINT16_MAX)
+		return shunt_err(-EINVAL, "port %u leaves no room for %u listeners", port, n);
+	config->listeners = malloc(n * sizeof(config->listeners[0]));
+	if (!config->listeners)
+		return shunt_err(-ENOMEM, "cannot listen: out of memory");
+	for (uint32_t i = 0; i < n; i++)
 		config->listeners[i][0] = config->listeners[i][1] = -1;
-	for (uint32_t i = 0; i < n_loops && !r; i++)
-		r = open_pair(config->listeners[i], port ? (uint16_t)(port + i) : 0, mark);
-	if (r < 0) {
-		child_close_listeners(config);
-		return r;
-	}
-	if (config->listeners[0][1] < 0)
+	for (uint32_t i = 0; i < n && !r; i++)
+		r = open_pair(config->listeners[i], port ? (uint16_t)(port + i) : 0, config->mark);
+	if (!r && config->listeners[0][1] < 0)
 		shunt_warn("no IPv6 on this host: IPv6 flows are not served");
-	return 0;
+	if (r < 0)
+		child_close_listeners(config);
+	return r;
 }
 
 /* ---- the process ---- */
@@ -74,24 +81,29 @@ static int compare_ints(const void *a, const void *b)
 /* A worker has its listeners, the channel and 0 to 2, and nothing else of the supervisor. */
 static int close_others(const struct worker_config *config)
 {
-	int keep[2 * SHUNT_TARGET_SLOTS + 1];
-	size_t n = 0;
+	size_t n = 0, max = 2 * (size_t)n_listeners(config) + 1;
+	int *keep = malloc(max * sizeof(*keep));
 	int from = STDERR_FILENO + 1;
+	int r = 0;
 
+	if (!keep)
+		return -ENOMEM;
 	keep[n++] = config->channel;
-	for (uint32_t i = 0; i < config->n_loops; i++)
-		for (int v6 = 0; v6 < 2; v6++)
-			if (config->listeners[i][v6] >= 0)
-				keep[n++] = config->listeners[i][v6];
+	for (size_t i = 0; i < max - 1; i++)
+		if (config->listeners[i / 2][i % 2] >= 0)
+			keep[n++] = config->listeners[i / 2][i % 2];
 	qsort(keep, n, sizeof(keep[0]), compare_ints);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !r; i++) {
 		unsigned int last = (unsigned int)keep[i] - 1;
 
 		if (keep[i] > from && close_range((unsigned int)from, last, 0) < 0)
-			return -errno;
+			r = -errno;
 		from = keep[i] + 1;
 	}
-	return close_range((unsigned int)from, ~0U, 0) < 0 ? -errno : 0;
+	free(keep);
+	if (!r && close_range((unsigned int)from, ~0U, 0) < 0)
+		r = -errno;
+	return r;
 }
 
 static void __attribute__((noreturn)) child_main(struct worker_config *config)

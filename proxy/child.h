@@ -21,11 +21,11 @@ struct child {
 };
 
 /*
- * Open listeners for n_loops threads: port, port + 1, ...; 0: any. IPv6 may be missing on this
- * host. On failure nothing is open; -errno with a message.
+ * Open listeners for config's targets and threads, on the port of its settings and those that
+ * follow; 0: any. IPv6 may be missing on this host. On failure nothing is open; -errno with a
+ * message.
  */
-int child_open_listeners(struct worker_config *config, uint32_t n_loops, uint16_t port,
-			 uint32_t mark);
+int child_open_listeners(struct worker_config *config);
 void child_close_listeners(struct worker_config *config);
 /* Fork the worker of config; c->channel is our end of the channel. 0 or -errno with a message. */
 int child_fork(struct child *c);

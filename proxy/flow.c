@@ -75,7 +75,7 @@ static void ask_rule(struct flow *f)
 static void flow_connected(struct flow *f)
 {
 	struct loop *l = f->loop;
-	uint64_t idle = 1000ULL * l->shared->settings->idle_timeout;
+	uint64_t idle = 1000ULL * f->target->settings->idle_timeout;
 
 	f->state = FLOW_RELAYING;
 	f->active = l->now;
@@ -107,7 +107,7 @@ static void flow_connect(struct flow *f)
 		return;
 	}
 	f->state = FLOW_CONNECTING;
-	loop_timeout(l, f, l->now + 1000ULL * l->shared->settings->connect_timeout);
+	loop_timeout(l, f, l->now + 1000ULL * f->target->settings->connect_timeout);
 }
 
 static void warn_refused(struct flow *f, enum flow_reason reason)
@@ -120,7 +120,8 @@ static void warn_refused(struct flow *f, enum flow_reason reason)
 					     : "not a unicast address of a network");
 }
 
-void flow_start(struct loop *l, int fd, const struct sockaddr_storage *peer)
+void flow_start(struct loop *l, struct target_loop *target, int fd,
+		const struct sockaddr_storage *peer)
 {
 	static const struct linger reset = { .l_onoff = 1 };
 	struct flow *f = slab_get(&l->flows);
@@ -135,6 +136,8 @@ void flow_start(struct loop *l, int fd, const struct sockaddr_storage *peer)
 		return;
 	}
 	f->loop = l;
+	f->target = target;
+	target_add_flow(target);
 	f->started = l->now;
 	f->active = l->now;
 	f->end[CLIENT].fd = fd;
@@ -146,9 +149,11 @@ void flow_start(struct loop *l, int fd, const struct sockaddr_storage *peer)
 		flow_close(f, FLOW_END_ERROR);
 		return;
 	}
-	if (l->shunt)
+	if (target->settings->log_flows && l->shunt)
 		ask_rule(f);
-	reason = guard_check(&l->shared->guard, &l->cache, l->now, &f->client, &f->destination);
+	reason = guard_check(&l->shared->guard, &l->cache, l->now,
+			     upstream_has_own_source(target->settings), &f->client,
+			     &f->destination);
 	if (reason != FLOW_END_FIN) {
 		warn_refused(f, reason);
 		flow_close(f, reason);
@@ -202,7 +207,7 @@ void flow_linger(struct flow *f)
 	}
 	if (f->state != FLOW_RESETTING) {
 		f->state = FLOW_RESETTING;
-		loop_timeout(l, f, l->now + 1000ULL * l->shared->settings->half_closed_timeout);
+		loop_timeout(l, f, l->now + 1000ULL * f->target->settings->half_closed_timeout);
 	}
 	loop_linger(l, f);
 }
@@ -228,7 +233,7 @@ static void set_keepalive(struct end *e)
 
 static uint64_t silence_allowed(const struct flow *f)
 {
-	const struct settings *s = f->loop->shared->settings;
+	const struct target_settings *s = f->target->settings;
 	bool half = f->end[CLIENT].eof || f->end[SERVER].eof;
 
 	return 1000ULL * (half && s->half_closed_timeout < s->idle_timeout
@@ -328,5 +333,6 @@ void flow_close(struct flow *f, enum flow_reason reason)
 	count_add(&l->counters.ended[reason], 1);
 	atomic_fetch_sub(&l->shared->connections, 1);
 	flowlog_flow(&l->log, f);
+	target_forget_flow(f->target);
 	TAILQ_INSERT_TAIL(&l->dead, f, link);
 }

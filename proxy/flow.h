@@ -14,9 +14,10 @@
 #include "counters.h"
 #include "wheel.h"
 
-struct loop;
 struct held;
+struct loop;
 struct pipe;
+struct target_loop;
 
 enum flow_state {
 	FLOW_CONNECTING, /* to the server; the client waits */
@@ -55,6 +56,7 @@ struct flow {
 	struct end end[2];	  /* by enum side */
 	TAILQ_ENTRY(flow) link;	  /* in one of loop.ready, lingering, dead */
 	struct loop *loop;
+	struct target_loop *target; /* where it came in; its settings hold for life */
 	uint64_t started, active; /* ms */
 	struct address client, destination;
 	struct address source;	  /* of the upstream socket; port 0: not asked for */
@@ -71,7 +73,8 @@ struct flow {
 TAILQ_HEAD(flow_queue, flow);
 
 /* Take over an accepted connection; peer is what accept4() gave. */
-void flow_start(struct loop *l, int fd, const struct sockaddr_storage *peer);
+void flow_start(struct loop *l, struct target_loop *target, int fd,
+		const struct sockaddr_storage *peer);
 /* epoll reported events for one end. */
 void flow_event(struct flow *f, enum side side, uint32_t events);
 /* Its turn in loop.ready or loop.lingering. */

@@ -16,10 +16,9 @@ enum { LOG_PIPE_SIZE = 1 << 20, QUIET_MS = 1000, LINE_MAX_LEN = 512, STOP_SECOND
 
 /* ---- in a loop ---- */
 
-void flowlog_init(struct flowlog *log, struct loop *l, bool flows)
+void flowlog_init(struct flowlog *log, struct loop *l)
 {
 	log->loop = l;
-	log->flows = flows;
 	log->to = STDERR_FILENO;
 	log->lines = 0;
 	log->len = 0;
@@ -53,7 +52,7 @@ void flowlog_flow(struct flowlog *log, const struct flow *f)
 	char line[LINE_MAX_LEN];
 	int len;
 
-	if (!log->flows)
+	if (!f->target->settings->log_flows)
 		return;
 	if (f->source.port)
 		address_str(source, &f->source);

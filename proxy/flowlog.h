@@ -20,15 +20,14 @@ enum { FLOWLOG_PACKET = 4096 }; /* PIPE_BUF: such a write is all or nothing */
 /* Of a loop. */
 struct flowlog {
 	struct loop *loop;
-	bool flows;	     /* lines for flows are wanted */
 	int to;		     /* descriptor the packet is for, 1 or 2 */
 	uint32_t lines;	     /* in the packet */
 	size_t len;
 	char packet[FLOWLOG_PACKET];
 };
 
-void flowlog_init(struct flowlog *log, struct loop *l, bool flows);
-/* The end of a flow. */
+void flowlog_init(struct flowlog *log, struct loop *l);
+/* The end of a flow; printed if its target's are. */
 void flowlog_flow(struct flowlog *log, const struct flow *f);
 /* A message to standard error, at most one a second in the whole process. */
 void flowlog_warn(struct flowlog *log, const char *fmt, ...)

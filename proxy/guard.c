@@ -7,12 +7,11 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-int guard_init(struct guard *g, bool own_source)
+int guard_init(struct guard *g)
 {
 	void *slots;
 
 	memset(g, 0, sizeof(*g));
-	g->own_source = own_source;
 	if (getrandom(g->key, sizeof(g->key), 0) != sizeof(g->key))
 		return -EIO;
 	slots = mmap(NULL, GUARD_SLOTS * sizeof(*g->slots), PROT_READ | PROT_WRITE,
@@ -178,7 +177,8 @@ static bool is_local(struct guard *g, struct guard_cache *cache, uint64_t now,
 }
 
 enum flow_reason guard_check(struct guard *g, struct guard_cache *cache, uint64_t now,
-			     const struct address *client, const struct address *destination)
+			     bool own_source, const struct address *client,
+			     const struct address *destination)
 {
 	if (guard_is_bad_destination(client, destination))
 		return FLOW_END_DESTINATION;
@@ -187,7 +187,7 @@ enum flow_reason guard_check(struct guard *g, struct guard_cache *cache, uint64_
 	if ((g->ports[destination->port / 8] & 1U << (destination->port % 8)) &&
 	    probe_local(destination))
 		return FLOW_END_SELF;
-	if (!g->own_source)
+	if (!own_source)
 		return FLOW_END_FIN;
 	if (guard_is_armed(g))
 		return guard_knows(g, client, destination) ? FLOW_END_SELF : FLOW_END_FIN;

@@ -38,7 +38,6 @@ struct guard {
 	_Atomic uint64_t *slots;      /* fingerprints of upstream sockets, 0 free */
 	uint64_t key[2];	      /* so that nobody can aim at a bucket */
 	_Atomic bool armed;
-	bool own_source;	      /* upstream sockets have an address of this host */
 };
 
 /* Per thread: is this address one of this host's? */
@@ -51,17 +50,19 @@ struct guard_cache {
 };
 
 /* 0 or -errno. */
-int guard_init(struct guard *g, bool own_source);
+int guard_init(struct guard *g);
 void guard_release(struct guard *g);
 /* A port one of our listeners has. */
 void guard_add_port(struct guard *g, uint16_t port);
 
 /*
  * May a connection from client to destination be made? FLOW_END_FIN if so, else
- * FLOW_END_SELF or FLOW_END_DESTINATION. May arm the guard.
+ * FLOW_END_SELF or FLOW_END_DESTINATION. May arm the guard. own_source: our socket would have an
+ * address of this host.
  */
 enum flow_reason guard_check(struct guard *g, struct guard_cache *cache, uint64_t now,
-			     const struct address *client, const struct address *destination);
+			     bool own_source, const struct address *client,
+			     const struct address *destination);
 /* No host can answer there, or only one that must not be asked on behalf of client. */
 bool guard_is_bad_destination(const struct address *client, const struct address *destination);
 

@@ -158,7 +158,7 @@ static enum accepted accept_one(struct listener *ln)
 		return error == EAGAIN || ln->paused ? ACCEPTED_STOP : ACCEPTED_NONE;
 	}
 	count_add(&l->counters.v[COUNT_ACCEPTED], 1);
-	flow_start(l, fd, &peer);
+	flow_start(l, ln->target, fd, &peer);
 	return ACCEPTED_ONE;
 }
 
@@ -195,9 +195,9 @@ static void listener_ready(evutil_socket_t fd, short what, void *arg)
 	loop_reap(ln->loop);
 }
 
-int listener_attach(struct listener *ln, struct loop *l, int fd)
+int listener_attach(struct listener *ln, struct loop *l, struct target_loop *target, int fd)
 {
-	*ln = (struct listener){ .loop = l, .fd = fd, .batch = 1 };
+	*ln = (struct listener){ .loop = l, .target = target, .fd = fd, .batch = 1 };
 	if (fd < 0)
 		return 0;
 	ln->event = event_new(l->base, fd, EV_READ | EV_PERSIST, listener_ready, ln);

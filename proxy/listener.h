@@ -18,8 +18,11 @@ struct loop;
  */
 int listener_open(int family, uint16_t port, uint32_t mark);
 
+struct target_loop;
+
 struct listener {
 	struct loop *loop;
+	struct target_loop *target; /* of what is accepted; the loop's */
 	struct event *event;  /* NULL: none of this family, or closed */
 	struct event *resume; /* timer */
 	int fd;
@@ -29,7 +32,7 @@ struct listener {
 };
 
 /* Takes over fd; -1: none of this family. */
-int listener_attach(struct listener *ln, struct loop *l, int fd);
+int listener_attach(struct listener *ln, struct loop *l, struct target_loop *target, int fd);
 /* Accept what is waiting, then close. */
 void listener_drain(struct listener *ln);
 void listener_close(struct listener *ln);

@@ -192,8 +192,8 @@ static void command_came(evutil_socket_t fd, short what, void *arg)
 	loop_look_at_clock(l);
 	if (!l->draining) {
 		l->draining = true;
-		for (int i = 0; i < 2; i++)
-			listener_drain(&l->listeners[i]);
+		for (uint32_t i = 0; i < 2 * l->n_ports; i++)
+			listener_drain(&l->ports[i / 2].listeners[i % 2]);
 	}
 	if (atomic_load(&l->command) == LOOP_STOP)
 		wheel_empty(&l->wheel, stop_flow, l); /* each open flow has a timer */
@@ -265,17 +265,41 @@ static int open_parts(struct loop *l)
 	return l->base ? make_events(l) : -ENOMEM;
 }
 
-int loop_new(struct loop **out, struct shared *shared, const int fds[2], int done_fd)
+static int make_ports(struct loop *l, uint32_t n)
+{
+	l->ports = calloc(n, sizeof(l->ports[0]));
+	if (!l->ports)
+		return -ENOMEM;
+	l->n_ports = n;
+	for (uint32_t i = 0; i < 2 * n; i++)
+		l->ports[i / 2].listeners[i % 2].fd = -1;
+	return 0;
+}
+
+int loop_open_port(struct loop *l, uint32_t i, struct target *t, const int fds[2])
+{
+	struct loop_port *port = &l->ports[i];
+	int r = 0;
+
+	port->target = target_enter(t);
+	if (!port->target)
+		r = -ENOMEM;
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (!r)
+			r = listener_attach(&port->listeners[v6], l, port->target, fds[v6]);
+		else if (fds[v6] >= 0)
+			close(fds[v6]);
+	}
+	return r;
+}
+
+int loop_new(struct loop **out, struct shared *shared, uint32_t n_ports, int done_fd)
 {
 	struct loop *l = aligned_alloc(64, (sizeof(*l) + 63) & ~(size_t)63);
 	int r;
 
-	if (!l) {
-		for (int i = 0; i < 2; i++)
-			if (fds[i] >= 0)
-				close(fds[i]);
+	if (!l)
 		return -ENOMEM;
-	}
 	memset(l, 0, sizeof(*l));
 	l->shared = shared;
 	l->done_fd = done_fd;
@@ -283,15 +307,13 @@ int loop_new(struct loop **out, struct shared *shared, const int fds[2], int don
 	l->command_fd = -1;
 	slab_init(&l->flows, sizeof(struct flow));
 	pipe_pool_init(&l->pipes, &shared->pipes);
-	flowlog_init(&l->log, l, shared->settings->log_flows);
+	flowlog_init(&l->log, l);
 	TAILQ_INIT(&l->ready);
 	TAILQ_INIT(&l->lingering);
 	TAILQ_INIT(&l->dead);
-	for (int i = 0; i < 2; i++)
-		l->listeners[i] = (struct listener){ .fd = fds[i] };
-	r = open_parts(l);
-	for (int i = 0; i < 2 && !r; i++)
-		r = listener_attach(&l->listeners[i], l, fds[i]);
+	r = make_ports(l, n_ports);
+	if (!r)
+		r = open_parts(l);
 	if (r < 0) {
 		loop_free(l);
 		return r;
@@ -314,8 +336,15 @@ void loop_free(struct loop *l)
 {
 	struct event *events[] = { l->turn, l->tick, l->linger, l->command_event };
 
-	for (int i = 0; i < 2; i++)
-		listener_close(&l->listeners[i]);
+	for (uint32_t i = 0; i < l->n_ports; i++) {
+		struct loop_port *port = &l->ports[i];
+
+		for (int v6 = 0; v6 < 2; v6++)
+			listener_close(&port->listeners[v6]);
+		if (port->target)
+			target_leave(port->target);
+	}
+	free(l->ports);
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
 			event_free(events[i]);

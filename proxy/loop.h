@@ -22,6 +22,7 @@
 
 #include "counters.h"
 #include "flow.h"
+#include "flow_target.h"
 #include "flowlog.h"
 #include "listener.h"
 #include "pipe_pool.h"
@@ -40,6 +41,12 @@ enum loop_command {
 
 enum { LOOP_EVENTS = 256 };
 
+/* Where flows of a target come in. */
+struct loop_port {
+	struct target_loop *target;
+	struct listener listeners[2]; /* IPv4, IPv6 */
+};
+
 struct loop {
 	struct shared *shared;
 	struct shunt *shunt; /* to ask for rules in the flow log; NULL without it */
@@ -56,7 +63,8 @@ struct loop {
 	uint64_t now;	     /* ms, CLOCK_MONOTONIC, of this turn */
 	uint32_t linger_ms;
 
-	struct listener listeners[2]; /* IPv4, IPv6 */
+	struct loop_port *ports; /* one for each target */
+	uint32_t n_ports;
 	struct slab flows;
 	struct wheel wheel;
 	struct pipe_pool pipes;
@@ -75,10 +83,14 @@ struct loop {
 };
 
 /*
- * fds: the listeners, -1 none; they belong to the loop from now on, also on failure. Nothing
- * runs before loop_start(). *out is freed by loop_free(), after loop_join().
+ * Nothing runs before loop_start(). *out is freed by loop_free(), after loop_join().
  */
-int loop_new(struct loop **out, struct shared *shared, const int fds[2], int done_fd);
+int loop_new(struct loop **out, struct shared *shared, uint32_t n_ports, int done_fd);
+/*
+ * Before loop_start(): port i is of target t. fds: its listeners, -1 none; they belong to the
+ * loop from now on, also on failure.
+ */
+int loop_open_port(struct loop *l, uint32_t i, struct target *t, const int fds[2]);
 int loop_start(struct loop *l);
 /* From any thread. */
 void loop_command(struct loop *l, enum loop_command command);

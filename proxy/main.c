@@ -46,11 +46,11 @@ static int open_standard_fds(void)
 
 static int run(struct settings *s)
 {
-	uint64_t last_port = (uint64_t)s->port + (s->workers ? s->workers : 1) - 1;
+	uint32_t listeners = (s->workers ? s->workers : 1) * s->n_targets;
 
-	if (last_port > 65535)
-		return shunt_err(-EINVAL, "port %u leaves no room for %u workers", s->port,
-				 s->workers);
+	if (s->port && s->port + listeners - 1 > UINT16_MAX)
+		return shunt_err(-EINVAL, "port %u leaves no room for %u listeners", s->port,
+				 listeners);
 	if (geteuid())
 		return shunt_err(-EPERM, "shuntd must be started as root");
 	if (s->netns && enter_netns(s->netns) < 0)

@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "settings_file.h"
 #include "shunt/shunt.h"
 
-enum { OPTIONS_MAX = 32, OPTION_VERSION = 'V', OPTION_HELP = 'h', OPTION_BASE = 256 };
+enum { OPTIONS_MAX = 64, OPTION_VERSION = 'V', OPTION_HELP = 'h', OPTION_BASE = 256 };
 
 /* One getopt table from settings_table; val is OPTION_BASE + index. */
 static void make_table(struct option *longs, char *shorts)
@@ -44,11 +45,21 @@ static void print_option(char letter, const char *name, const char *argument, co
 
 	snprintf(left, sizeof(left), "--%s%s%s", name, argument ? " " : "",
 		 argument ? argument : "");
-	printf("  %c%c%c %-26s %s", letter ? '-' : ' ', letter ? letter : ' ',
+	printf("  %c%c%c %-28s %s", letter ? '-' : ' ', letter ? letter : ' ',
 	       letter ? ',' : ' ', left, help);
 	if (initial)
 		printf(" (%s)", initial);
 	putchar('\n');
+}
+
+static void print_options(bool of_target)
+{
+	for (size_t i = 0; i < settings_count; i++) {
+		const struct setting *s = &settings_table[i];
+
+		if ((s->scope == SETTING_TARGET) == of_target)
+			print_option(s->letter, s->name, s->argument, s->help, s->initial);
+	}
 }
 
 static void print_help(void)
@@ -57,14 +68,12 @@ static void print_help(void)
 	       "Accept the TCP flows that shunt's rules steer to a target, connect each to its\n"
 	       "original destination and relay it. The instance is made by 'shuntctl up'; shuntd\n"
 	       "waits for it.\n\nOptions (default in parentheses):\n");
-	for (size_t i = 0; i < settings_count; i++) {
-		const struct setting *s = &settings_table[i];
-
-		print_option(s->letter, s->name, s->argument, s->help, s->initial);
-	}
+	print_options(false);
 	print_option(OPTION_VERSION, "version", NULL, "print the version", NULL);
 	print_option(OPTION_HELP, "help", NULL, "print this text", NULL);
-	printf("\nThe keys of FILE are the long options. SIGTERM drains (a second one ends at\n"
+	printf("\nOptions of the target; with several in FILE, of all of them:\n");
+	print_options(true);
+	printf("\nThe keys of FILE are the long options, and 'targets'. SIGTERM drains (a second one ends at\n"
 	       "once), SIGUSR1 prints the counters to standard error.\n"
 	       "Exit status: 0 done, 1 failed, 2 wrong usage.\n");
 }
@@ -84,7 +93,7 @@ static int walk(struct settings *s, int argc, char **argv, bool only_config)
 {
 	struct option longs[OPTIONS_MAX];
 	char shorts[2 * OPTIONS_MAX];
-	char err[192];
+	char err[256];
 	int c;
 
 	make_table(longs, shorts);
@@ -105,7 +114,7 @@ static int walk(struct settings *s, int argc, char **argv, bool only_config)
 		if (!setting)
 			return shunt_err(-EINVAL, "'%s': unknown option, see --help",
 					 argv[optind - 1]);
-		if (only_config != setting->only_option)
+		if (only_config != (setting->scope == SETTING_OPTION))
 			continue;
 		if (settings_set(s, setting, optarg, err, sizeof(err)) < 0)
 			return shunt_err(-EINVAL, "--%s", err);
@@ -117,7 +126,7 @@ static int walk(struct settings *s, int argc, char **argv, bool only_config)
 
 static int load(struct settings *s)
 {
-	char err[256];
+	char err[512];
 	FILE *in = fopen(s->config, "re");
 	int r;
 

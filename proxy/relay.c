@@ -283,7 +283,7 @@ static enum step splice_on(struct flow *f, enum side from, size_t *moved)
 /* A thick stream gets a pipe, for as long as it has something to move. */
 static bool has_pipe(struct flow *f, struct end *e)
 {
-	uint32_t mode = f->loop->shared->settings->splice;
+	uint32_t mode = f->target->settings->splice;
 
 	if (e->urgent || mode == SPLICE_NEVER || (mode == SPLICE_AUTO && e->bulk < BULK_ENTER))
 		return false;

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What a user can choose, once: settings_table feeds the command line, its help and the
- * YAML file. A setting is a key of the file and a long option of the same name.
+ * What a user can choose, once: settings_table feeds the command line, its help, the YAML file
+ * and the tests of the docs. A setting is a key of the file and a long option of the same name.
+ *
+ * A setting is the process's or a target's. In the file a target's stands under targets: NAME:,
+ * or at the top, where it holds for each target that does not say otherwise.
  */
 #ifndef SHUNT_PROXY_SETTINGS_H
 #define SHUNT_PROXY_SETTINGS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,22 +27,40 @@ enum splice_mode {
 	SPLICE_ALWAYS,
 };
 
-struct settings {
-	char *config;	/* owned, as every string here; NULL none */
-	char *target;
-	char *instance;
-	char *netns;	/* NULL: the caller's */
-	char *user;
+/*
+ * Of one target. Read-only once the file and the options are read, so threads share it; it lives
+ * until the last target_settings_put().
+ */
+struct target_settings {
+	_Atomic uint32_t users;
+	char *name;	/* owned, as every string here */
 	uint32_t source; /* enum source_mode */
 	uint32_t splice; /* enum splice_mode */
 	bool log_flows;
-	uint32_t workers; /* 0: one per CPU */
-	uint32_t port;	  /* of the first worker's listeners; 0: the kernel chooses */
 	uint32_t connect_timeout; /* seconds, as all times here */
 	uint32_t idle_timeout;
 	uint32_t half_closed_timeout;
+};
+
+struct settings {
+	char *config;	/* NULL none */
+	char *instance;
+	char *netns;	/* NULL: the caller's */
+	char *user;
+	uint32_t workers; /* 0: one per CPU */
+	uint32_t port;	  /* of the first listeners; 0: the kernel chooses */
 	uint32_t drain_timeout;
 	uint32_t max_connections; /* 0: what the descriptor limit allows */
+	struct target_settings **targets; /* at least one; names differ */
+	uint32_t n_targets;
+	bool named_targets; /* they come from targets: of the file */
+};
+
+enum setting_scope {
+	SETTING_OPTION,	 /* of the process, and no key of the file */
+	SETTING_PROCESS,
+	SETTING_TARGET,
+	SETTING_ALONE,	 /* of the only target, where the file has no targets: */
 };
 
 enum setting_type { SETTING_TEXT, SETTING_NAME, SETTING_NUMBER, SETTING_CHOICE, SETTING_FLAG };
@@ -46,9 +68,9 @@ enum setting_type { SETTING_TEXT, SETTING_NAME, SETTING_NUMBER, SETTING_CHOICE, 
 struct setting {
 	const char *name;
 	char letter;		 /* 0 none */
-	bool only_option;	 /* not a key of the file */
+	enum setting_scope scope;
 	enum setting_type type;
-	size_t at;		 /* offset in struct settings */
+	size_t at;		 /* offset in struct settings or struct target_settings */
 	uint32_t min, max;	 /* SETTING_NUMBER */
 	const char *const *words; /* SETTING_CHOICE, NULL-terminated, in the order of the enum */
 	const char *argument;	 /* in help; NULL for a flag */
@@ -59,17 +81,28 @@ struct setting {
 extern const struct setting settings_table[];
 extern const size_t settings_count;
 
-/* Set everything to its default. 0 or -ENOMEM. */
+/* Everything has its default, and there is one target, "default". 0 or -ENOMEM. */
 int settings_init(struct settings *s);
+/* Lets go of the targets, too. */
 void settings_release(struct settings *s);
 const struct setting *settings_find(const char *name);
 /*
- * Set one value from text. -EINVAL with err set ("workers: '0x': not a number from 1 to 64")
- * and *s as it was. A flag takes true or false; NULL means true.
+ * Set one value from text, a target's in all targets. -EINVAL with err set ("workers: '0x': not
+ * a number from 1 to 64") and *s as it was. A flag takes true or false; NULL means true.
  */
 int settings_set(struct settings *s, const struct setting *setting, const char *value, char *err,
 		 size_t err_size);
-/* Read a YAML mapping of keys to values; err begins with NAME:LINE. */
-int settings_load(struct settings *s, FILE *in, const char *name, char *err, size_t err_size);
+
+/* With the defaults; *out has one user. 0 or -ENOMEM. */
+int target_settings_new(struct target_settings **out, const char *name);
+/* The same, of a single target. */
+int target_settings_set(struct target_settings *t, const struct setting *setting,
+			const char *value, char *err, size_t err_size);
+struct target_settings *target_settings_get(struct target_settings *t);
+void target_settings_put(struct target_settings *t);
+/* Take over t as the last of s. 0 or -ENOMEM. */
+int settings_add_target(struct settings *s, struct target_settings *t);
+/* NULL if there is none of that name. */
+struct target_settings *settings_target(const struct settings *s, const char *name);
 
 #endif

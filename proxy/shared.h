@@ -8,10 +8,8 @@
 
 #include "guard.h"
 #include "pipe_pool.h"
-#include "settings.h"
 
 struct shared {
-	const struct settings *settings;
 	uint32_t mark;		/* own_mark of the instance, on every socket */
 	struct guard guard;
 	struct pipe_limit pipes;

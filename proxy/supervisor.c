@@ -21,8 +21,9 @@ enum { POLL_MS = 500, KILL_AFTER_S = 3, N_SIGNALS = 4 };
 enum { MAX_FAILED_STARTS = 5 };
 
 struct supervisor {
-	const struct settings *settings;
-	struct lock lock;
+	struct settings *settings;
+	struct lock locks[SHUNT_MAX_TARGETS]; /* one for each target */
+	uint32_t n_locks;
 	struct event_base *base;
 	struct event *signals[N_SIGNALS];
 	struct event *poll;
@@ -40,12 +41,13 @@ struct supervisor {
 
 /* ---- the target ---- */
 
-static int set_family(struct supervisor *s, int target, const struct child *c, int v6)
+static int set_family(struct supervisor *s, int target, const struct child *c, uint32_t nth,
+		      int v6)
 {
 	int fds[SHUNT_TARGET_SLOTS];
 
 	for (uint32_t i = 0; i < c->config.n_loops; i++)
-		fds[i] = c->config.listeners[i][v6];
+		fds[i] = c->config.listeners[nth * c->config.n_loops + i][v6];
 	return shunt_target_set_sockets(s->shunt, target, v6, fds, c->config.n_loops,
 					SHUNT_TARGET_PLAIN, getpid());
 }
@@ -53,9 +55,14 @@ static int set_family(struct supervisor *s, int target, const struct child *c, i
 static void say_ready(struct supervisor *s)
 {
 	const struct settings *set = s->settings;
+	uint32_t workers = s->current->config.n_loops;
 
-	shunt_info("ready: target '%s' of instance '%s', %u workers", set->target, set->instance,
-		   s->current->config.n_loops);
+	if (set->n_targets == 1)
+		shunt_info("ready: target '%s' of instance '%s', %u workers",
+			   set->targets[0]->name, set->instance, workers);
+	else
+		shunt_info("ready: %u targets of instance '%s', %u workers", set->n_targets,
+			   set->instance, workers);
 	s->was_ready = true;
 	if (notify_send("READY=1") < 0)
 		shunt_warn("cannot notify the service manager: %s", strerror(errno));
@@ -64,10 +71,13 @@ static void say_ready(struct supervisor *s)
 /* Our copies are closed then: when the worker dies, so do its listeners, at once. */
 static void register_child(struct supervisor *s, struct child *c)
 {
-	int target = shunt_target_get(s->shunt, s->settings->target);
+	for (uint32_t i = 0; i < c->config.n_targets; i++) {
+		int target = shunt_target_get(s->shunt, s->settings->targets[i]->name);
 
-	if (target < 0 || set_family(s, target, c, 0) < 0 || set_family(s, target, c, 1) < 0)
-		return; /* said by libshunt; the poll tries again */
+		if (target < 0 || set_family(s, target, c, i, 0) < 0 ||
+		    set_family(s, target, c, i, 1) < 0)
+			return; /* said by libshunt; the poll tries again */
+	}
 	c->registered = true;
 	child_close_listeners(&c->config);
 	say_ready(s);
@@ -75,15 +85,15 @@ static void register_child(struct supervisor *s, struct child *c)
 
 static void unregister(struct supervisor *s)
 {
-	int target;
-
 	if (!s->current || !s->current->registered || !s->shunt || !shunt_is_current(s->shunt))
 		return;
-	target = shunt_target_find(s->shunt, s->settings->target);
-	if (target < 0)
-		return;
-	for (int v6 = 0; v6 < 2; v6++)
-		shunt_target_set_sockets(s->shunt, target, v6, NULL, 0, SHUNT_TARGET_PLAIN, 0);
+	for (uint32_t i = 0; i < s->settings->n_targets; i++) {
+		int target = shunt_target_find(s->shunt, s->settings->targets[i]->name);
+
+		for (int v6 = 0; v6 < 2 && target >= 0; v6++)
+			shunt_target_set_sockets(s->shunt, target, v6, NULL, 0,
+						 SHUNT_TARGET_PLAIN, 0);
+	}
 }
 
 /* ---- workers ---- */
@@ -126,7 +136,7 @@ static uint32_t count_cpus(void)
 
 static int start_child(struct supervisor *s)
 {
-	const struct settings *set = s->settings;
+	struct settings *set = s->settings;
 	struct child *c = calloc(1, sizeof(*c));
 	int r;
 
@@ -134,8 +144,9 @@ static int start_child(struct supervisor *s)
 		return shunt_err(-ENOMEM, "cannot start a worker: out of memory");
 	c->config.settings = set;
 	c->config.mark = s->mark;
-	r = child_open_listeners(&c->config, set->workers ? set->workers : count_cpus(),
-				 (uint16_t)set->port, s->mark);
+	c->config.n_targets = set->n_targets;
+	c->config.n_loops = set->workers ? set->workers : count_cpus();
+	r = child_open_listeners(&c->config);
 	if (r < 0)
 		goto out_free;
 	r = child_fork(c);
@@ -357,6 +368,12 @@ static void raise_descriptor_limit(void)
 		shunt_warn("cannot raise the descriptor limit: %s", strerror(errno));
 }
 
+static void release_locks(struct supervisor *s)
+{
+	for (uint32_t i = 0; i < s->n_locks; i++)
+		lock_release(&s->locks[i]);
+}
+
 static void release(struct supervisor *s)
 {
 	/* Only after a failure are there any: they end with their channel. */
@@ -373,16 +390,32 @@ static void release(struct supervisor *s)
 		event_base_free(s->base);
 	if (s->shunt)
 		shunt_close(s->shunt);
-	lock_release(&s->lock);
+	release_locks(s);
 }
 
-int supervisor_run(const struct settings *settings)
+static int take_locks(struct supervisor *s)
+{
+	const struct settings *set = s->settings;
+
+	for (; s->n_locks < set->n_targets; s->n_locks++) {
+		int r = lock_take(&s->locks[s->n_locks], set->instance,
+				  set->targets[s->n_locks]->name);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int supervisor_run(struct settings *settings)
 {
 	struct supervisor s = { .settings = settings };
-	int r = lock_take(&s.lock, settings->instance, settings->target);
+	int r = take_locks(&s);
 
-	if (r < 0)
+	if (r < 0) {
+		release_locks(&s);
 		return r;
+	}
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	raise_descriptor_limit();

@@ -10,6 +10,6 @@
 #include "settings.h"
 
 /* Runs until SIGTERM or SIGINT. 0 or -errno; messages are given. */
-int supervisor_run(const struct settings *settings);
+int supervisor_run(struct settings *settings);
 
 #endif

@@ -14,6 +14,11 @@ static int set_int(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
+bool upstream_has_own_source(const struct target_settings *s)
+{
+	return s->source == SOURCE_PROXY;
+}
+
 static int bind_source(int fd, const struct flow *f, enum source_mode mode)
 {
 	bool v4 = address_is_v4(&f->client);
@@ -67,9 +72,10 @@ static void learn_source(struct flow *f)
 	struct shared *shared = f->loop->shared;
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
-	bool guarded = guard_is_armed(&shared->guard);
+	bool guarded = upstream_has_own_source(f->target->settings) &&
+		       guard_is_armed(&shared->guard);
 
-	if (!guarded && !shared->settings->log_flows)
+	if (!guarded && !f->target->settings->log_flows)
 		return;
 	if (getsockname(f->end[SERVER].fd, (struct sockaddr *)&sa, &len) < 0)
 		return;
@@ -89,7 +95,7 @@ static bool is_port_error(int r)
 
 int upstream_connect(struct flow *f)
 {
-	enum source_mode mode = f->loop->shared->settings->source;
+	enum source_mode mode = f->target->settings->source;
 	int r = try_connect(f, mode);
 
 	if (mode == SOURCE_CLIENT_PORT && is_port_error(r)) {

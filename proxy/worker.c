@@ -28,6 +28,8 @@ enum {
 struct worker {
 	struct worker_config *config;
 	struct shared shared;
+	struct target *targets[SHUNT_MAX_TARGETS]; /* in the order of the settings */
+	uint32_t n_targets;
 	struct loop *loops[SHUNT_TARGET_SLOTS];
 	uint32_t n_loops;
 	uint32_t n_running;
@@ -200,11 +202,13 @@ static int make_events(struct worker *w)
 
 static void note_ports(struct worker *w)
 {
-	for (uint32_t i = 0; i < w->config->n_loops; i++) {
+	const struct worker_config *config = w->config;
+
+	for (uint32_t i = 0; i < config->n_loops * config->n_targets; i++) {
 		for (int v6 = 0; v6 < 2; v6++) {
 			struct sockaddr_storage sa;
 			socklen_t len = sizeof(sa);
-			int fd = w->config->listeners[i][v6];
+			int fd = config->listeners[i][v6];
 			struct address a;
 
 			if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
@@ -215,25 +219,53 @@ static void note_ports(struct worker *w)
 	}
 }
 
-/* While we still may: the handles are used later only to look up flows. */
-static int make_loops(struct worker *w)
+static bool wants_rules(const struct settings *s)
+{
+	for (uint32_t i = 0; i < s->n_targets; i++)
+		if (s->targets[i]->log_flows)
+			return true;
+	return false;
+}
+
+static int make_loop(struct worker *w, uint32_t nth)
+{
+	const struct worker_config *config = w->config;
+	struct shunt_where where = { .instance = config->settings->instance };
+	struct loop *l;
+	int r = loop_new(&l, &w->shared, config->n_targets, w->done_fd);
+
+	if (r < 0)
+		return shunt_err(r, "cannot make a worker thread: %s", strerror(-r));
+	w->loops[w->n_loops++] = l;
+	for (uint32_t i = 0; i < config->n_targets && !r; i++)
+		r = loop_open_port(l, i, w->targets[i],
+				   config->listeners[i * config->n_loops + nth]);
+	if (r < 0)
+		return shunt_err(r, "cannot make a worker thread: %s", strerror(-r));
+	/* While we still may: the handle is used later only to look up flows. */
+	return wants_rules(config->settings) ? shunt_open(&l->shunt, &where) : 0;
+}
+
+static int make_targets(struct worker *w)
 {
 	const struct settings *s = w->config->settings;
-	struct shunt_where where = { .instance = s->instance };
 
-	for (uint32_t i = 0; i < w->config->n_loops; i++) {
-		int r = loop_new(&w->loops[i], &w->shared, w->config->listeners[i], w->done_fd);
+	for (; w->n_targets < s->n_targets; w->n_targets++) {
+		int r = target_new(&w->targets[w->n_targets], s->targets[w->n_targets]);
 
 		if (r < 0)
-			return shunt_err(r, "cannot make a worker thread: %s", strerror(-r));
-		w->n_loops++;
-		if (!s->log_flows)
-			continue;
-		r = shunt_open(&w->loops[i]->shunt, &where);
-		if (r < 0)
-			return r;
+			return shunt_err(r, "cannot make a target: %s", strerror(-r));
 	}
 	return 0;
+}
+
+static int make_loops(struct worker *w)
+{
+	int r = make_targets(w);
+
+	for (uint32_t i = 0; i < w->config->n_loops && !r; i++)
+		r = make_loop(w, i);
+	return r;
 }
 
 static int start_writers(struct worker *w)
@@ -255,11 +287,10 @@ static int start(struct worker *w)
 	struct worker_message ready = { .verb = WORKER_READY };
 	int r;
 
-	w->shared.settings = config->settings;
 	w->shared.mark = config->mark;
 	r = set_signals(w);
 	if (!r)
-		r = guard_init(&w->shared.guard, config->settings->source == SOURCE_PROXY);
+		r = guard_init(&w->shared.guard);
 	if (!r)
 		r = make_events(w);
 	if (r < 0)
@@ -298,6 +329,8 @@ static void release(struct worker *w)
 		if (s)
 			shunt_close(s);
 	}
+	for (uint32_t i = 0; i < w->n_targets; i++)
+		target_put(w->targets[i]);
 	for (int i = 0; i < 2; i++)
 		flowlog_writer_stop(&w->writers[i]);
 	for (int i = 0; i < 4; i++)

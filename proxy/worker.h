@@ -25,10 +25,12 @@ struct worker_message {
 };
 
 struct worker_config {
-	const struct settings *settings;
+	struct settings *settings; /* in a worker: its own copy */
 	uint32_t mark;
 	uint32_t n_loops;
-	int listeners[SHUNT_TARGET_SLOTS][2]; /* IPv4, IPv6; -1 none */
+	uint32_t n_targets; /* as in settings */
+	/* [target * n_loops + loop][IPv6], -1 none; NULL once they are closed. Owned. */
+	int (*listeners)[2];
 	int channel;
 };
 

@@ -89,6 +89,54 @@ defaults_of_shuntd() {
 	at_least 'defaults found' $n 5
 }
 
+# rows_of_settings RANGE: "| `name` | value | meaning | default |" of the lines of --help
+rows_of_settings() {
+	"$SHUNTD" --help | sed -n "$1" | awk '
+		/^  (-., |    )--/ {
+			name = value = substr($0, 9, 26)
+			sub(/ .*/, "", name)
+			sub(/^[^ ]+ +/, "", value)
+			sub(/ +$/, "", value)
+			sub(/\|/, " or ", value)
+			meaning = substr($0, 36)
+			initial = ""
+			if (match(meaning, / \([^()]*\)$/)) {
+				initial = substr(meaning, RSTART + 2, RLENGTH - 3)
+				meaning = substr(meaning, 1, RSTART - 1)
+			}
+			if (name !~ /^(config|version|help)$/)
+				printf "| `%s` | %s | %s | %s |\n", name, value, meaning, initial
+		}'
+}
+
+reference_of_settings() {
+	same_lists 'settings of the process in help and shuntd.md' \
+		"$(rows_of_settings '/^Options (/,/^$/p')" \
+		"$(sed -n '/^### Of the process/,/^### /p' "$ROOT/docs/shuntd.md" | grep '^| `')"
+	same_lists 'settings of a target in help and shuntd.md' \
+		"$(rows_of_settings '/^Options of/,/^$/p')" \
+		"$(sed -n '/^### Of a target/,/^##* [^O]/p' "$ROOT/docs/shuntd.md" | grep '^| `')"
+}
+
+# Each YAML block of the docs is a file that shuntd takes: it then finds no network namespace.
+files_of_settings() {
+	local n=0 file
+
+	mkdir "$T/yaml"
+	cat "$ROOT/docs/shuntd.md" "$ROOT/docs/operations.md" | awk -v dir="$T/yaml" '
+		/^```yaml$/ { n++; inside = 1; next }
+		/^```$/ { inside = 0 }
+		inside { print >(dir "/" n ".yml") }'
+	sed -n '/^\.Sh EXAMPLES/,$p' "$ROOT/docs/man/shuntd.8" | sed -n '/^\.Bd/,/^\.Ed/p' |
+		sed '/^\./d' >"$T/yaml/man.yml"
+	for file in "$T"/yaml/*; do
+		must_fail 1 "cannot open network namespace '/nothing'" \
+			"$SHUNTD" -c "$file" --netns /nothing || fail "$(<"$file")"
+		n=$((n + 1))
+	done
+	at_least 'files' $n 2
+}
+
 # ---- names in the code and in the docs -----------------------------------------------------------
 
 # rows_of_macro FILE MACRO: "| `name` | sentence |" of each X(id, "name", "sentence")
@@ -253,6 +301,8 @@ check DOC-07 'every file the docs name exists' named_files
 check DOC-08 'every command of the docs exists' commands_exist
 check DOC-09 'every rule of the docs is accepted' rules_are_accepted
 check DOC-10 'the code of the README compiles' readme_code
+check DOC-14 'every setting of shuntd has its row in the reference' reference_of_settings
+check DOC-15 'every settings file of the docs is accepted' files_of_settings
 if command -v mandoc >/dev/null; then
 	check DOC-11 'the manual pages are well-formed' manual_is_well_formed
 fi

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "settings.h"
+#include "settings_file.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -31,17 +32,17 @@ static void test_defaults(void **state)
 
 	(void)state;
 	assert_int_equal(settings_init(&s), 0);
-	assert_string_equal(s.target, "default");
+	assert_string_equal(s.targets[0]->name, "default");
 	assert_string_equal(s.instance, "default");
 	assert_string_equal(s.user, "nobody");
 	assert_null(s.netns);
-	assert_int_equal(s.source, SOURCE_PROXY);
-	assert_int_equal(s.connect_timeout, 10);
-	assert_int_equal(s.idle_timeout, 7440);
-	assert_int_equal(s.half_closed_timeout, 60);
+	assert_int_equal(s.targets[0]->source, SOURCE_PROXY);
+	assert_int_equal(s.targets[0]->connect_timeout, 10);
+	assert_int_equal(s.targets[0]->idle_timeout, 7440);
+	assert_int_equal(s.targets[0]->half_closed_timeout, 60);
 	assert_int_equal(s.drain_timeout, 30);
 	assert_int_equal(s.workers, 0);
-	assert_false(s.log_flows);
+	assert_false(s.targets[0]->log_flows);
 	settings_release(&s);
 }
 
@@ -72,13 +73,71 @@ static void test_file(void **state)
 			      "workers: 64\n"
 			      "idle-timeout: \"300\"\n",
 			      err, sizeof(err)), 0);
-	assert_string_equal(s.target, "web");
-	assert_int_equal(s.source, SOURCE_CLIENT_PORT);
-	assert_true(s.log_flows);
+	assert_string_equal(s.targets[0]->name, "web");
+	assert_int_equal(s.targets[0]->source, SOURCE_CLIENT_PORT);
+	assert_true(s.targets[0]->log_flows);
 	assert_int_equal(s.workers, 64);
-	assert_int_equal(s.idle_timeout, 300);
-	assert_int_equal(s.connect_timeout, 10);
+	assert_int_equal(s.targets[0]->idle_timeout, 300);
+	assert_int_equal(s.targets[0]->connect_timeout, 10);
 	settings_release(&s);
+}
+
+static void test_targets(void **state)
+{
+	char err[256] = "";
+	struct settings s;
+
+	(void)state;
+	settings_init(&s);
+	assert_int_equal(load(&s,
+			      "targets:\n"
+			      "  web: &fast\n"
+			      "    idle-timeout: 60\n"
+			      "    source: proxy\n"
+			      "  mail:\n"
+			      "  like-web: *fast\n"
+			      "source: client\n" /* also after them */
+			      "workers: 3\n",
+			      err, sizeof(err)), 0);
+	assert_int_equal(s.n_targets, 3);
+	assert_int_equal(s.workers, 3);
+	assert_string_equal(s.targets[0]->name, "web");
+	assert_int_equal(s.targets[0]->source, SOURCE_PROXY);
+	assert_int_equal(s.targets[0]->idle_timeout, 60);
+	assert_int_equal(s.targets[0]->connect_timeout, 10);
+	assert_string_equal(s.targets[1]->name, "mail");
+	assert_int_equal(s.targets[1]->source, SOURCE_CLIENT);
+	assert_int_equal(s.targets[1]->idle_timeout, 7440);
+	assert_ptr_equal(settings_target(&s, "like-web"), s.targets[2]);
+	assert_int_equal(s.targets[2]->idle_timeout, 60);
+	assert_null(settings_target(&s, "default"));
+	/* An option is of them all, and a name of none. */
+	assert_int_equal(settings_set(&s, settings_find("source"), "client-port", err,
+				      sizeof(err)), 0);
+	for (uint32_t i = 0; i < s.n_targets; i++)
+		assert_int_equal(s.targets[i]->source, SOURCE_CLIENT_PORT);
+	assert_int_equal(settings_set(&s, settings_find("target"), "x", err, sizeof(err)),
+			 -EINVAL);
+	assert_string_equal(err, "target: the file has targets of its own");
+	settings_release(&s);
+}
+
+static void test_number_of_targets(void **state)
+{
+	char text[4096], err[256] = "";
+	struct settings s;
+
+	(void)state;
+	for (int n = 63; n <= 64; n++) {
+		size_t len = (size_t)snprintf(text, sizeof(text), "targets:\n");
+
+		for (int i = 0; i < n; i++)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "  t%d:\n", i);
+		settings_init(&s);
+		assert_int_equal(load(&s, text, err, sizeof(err)), n == 63 ? 0 : -EINVAL);
+		settings_release(&s);
+	}
+	assert_string_equal(err, "f.yml:2:3: more than 63 targets");
 }
 
 static void test_empty_files(void **state)
@@ -99,30 +158,51 @@ static void test_bad_files(void **state)
 	static const struct {
 		const char *text, *message;
 	} cases[] = {
-		{ "bogus: 1\n", "f.yml:1: 'bogus': unknown setting" },
-		{ "target: a\nconfig: x\n", "f.yml:2: 'config': unknown setting" },
-		{ "workers: 1\nworkers: 2\n", "f.yml:2: 'workers': given twice" },
-		{ "\nworkers: 65\n", "f.yml:2: workers: '65': not a number from 1 to 64" },
-		{ "workers: 0x4\n", "f.yml:1: workers: '0x4': not a number from 1 to 64" },
-		{ "workers: -1\n", "f.yml:1: workers: '-1': not a number from 1 to 64" },
-		{ "workers: 1 2\n", "f.yml:1: workers: '1 2': not a number from 1 to 64" },
-		{ "workers:\n", "f.yml:1: workers: '': not a number from 1 to 64" },
+		{ "bogus: 1\n", "f.yml:1:1: 'bogus': unknown setting" },
+		{ "target: a\nconfig: x\n", "f.yml:2:1: 'config': unknown setting" },
+		{ "workers: 1\nworkers: 2\n", "f.yml:2:1: 'workers': given twice" },
+		{ "\nworkers: 65\n", "f.yml:2:10: workers: '65': not a number from 1 to 64" },
+		{ "workers: 0x4\n", "f.yml:1:10: workers: '0x4': not a number from 1 to 64" },
+		{ "workers: -1\n", "f.yml:1:10: workers: '-1': not a number from 1 to 64" },
+		{ "workers: 1 2\n", "f.yml:1:10: workers: '1 2': not a number from 1 to 64" },
+		{ "workers:\n", "f.yml:1:9: workers: '': not a number from 1 to 64" },
 		{ "workers: 99999999999999999999\n",
-		  "f.yml:1: workers: '99999999999999999999': not a number from 1 to 64" },
-		{ "log-flows: maybe\n", "f.yml:1: log-flows: 'maybe': neither true nor false" },
-		{ "source: server\n", "f.yml:1: source: 'server': unknown, see --help" },
-		{ "netns: ''\n", "f.yml:1: netns: needs a value" },
+		  "f.yml:1:10: workers: '99999999999999999999': not a number from 1 to 64" },
+		{ "log-flows: maybe\n", "f.yml:1:12: log-flows: 'maybe': neither true nor false" },
+		{ "source: server\n", "f.yml:1:9: source: 'server': not proxy, client or client-port" },
+		{ "netns: ''\n", "f.yml:1:8: netns: needs a value" },
 		{ "target: a/b\n",
-		  "f.yml:1: target: 'a/b': not 1 to 31 letters, digits, '-', '_' or '.'" },
+		  "f.yml:1:9: target: 'a/b': not 1 to 31 letters, digits, '-', '_' or '.'" },
 		{ "target: ..\n",
-		  "f.yml:1: target: '..': not 1 to 31 letters, digits, '-', '_' or '.'" },
-		{ "workers: [1]\n", "f.yml:1: expected a value, not a list" },
-		{ "workers: {a: 1}\n", "f.yml:1: expected a value, not a mapping" },
-		{ "- workers\n", "f.yml:1: expected a value, not a list" },
-		{ "workers\n", "f.yml:1: expected 'setting: value'" },
-		{ "workers: &a 1\nport: *a\n", "f.yml:2: aliases are not understood" },
-		{ "target: \"a\\0b\"\n", "f.yml:1: a value holds a NUL byte" },
-		{ "workers: 1\n--- \nport: 1\n", "f.yml:2: a second document" },
+		  "f.yml:1:9: target: '..': not 1 to 31 letters, digits, '-', '_' or '.'" },
+		{ "workers: [1]\n", "f.yml:1:10: expected a value, not a list" },
+		{ "workers: {a: 1}\n", "f.yml:1:10: expected a value, not a mapping" },
+		{ "- workers\n", "f.yml:1:1: expected 'setting: value'" },
+		{ "workers\n", "f.yml:1:1: expected 'setting: value'" },
+		{ "target: \"a\\0b\"\n", "f.yml:1:9: a value holds a NUL byte" },
+		{ "workers: 1\n--- \nport: 1\n", "f.yml:3:1: a second document" },
+		{ "a\tb\xc3\xa9: 1\n", "f.yml:1:1: 'a\?b\?\?': unknown setting" },
+		{ "[a]: 1\n", "f.yml:1:1: expected a value, not a list" },
+		{ "targets:\n", "f.yml:1:9: expected 'NAME:' of a target" },
+		{ "targets: {}\n", "f.yml:1:10: expected 'NAME:' of a target" },
+		{ "targets: [a]\n", "f.yml:1:10: expected 'NAME:' of a target" },
+		{ "targets:\n  a/b:\n",
+		  "f.yml:2:3: target: 'a/b': not 1 to 31 letters, digits, '-', '_' or '.'" },
+		{ "targets:\n  a: 7\n", "f.yml:2:6: expected settings of target 'a'" },
+		{ "targets:\n  a:\n  b:\n  a:\n", "f.yml:4:3: 'a': given twice" },
+		{ "targets: {a: }\ntargets: {b: }\n", "f.yml:2:1: 'targets': given twice" },
+		{ "targets:\n  a:\n    source: no\n",
+		  "f.yml:3:13: source: 'no': not proxy, client or client-port" },
+		{ "targets:\n  a:\n    bogus: no\n", "f.yml:3:5: 'bogus': unknown setting" },
+		{ "targets:\n  a:\n    targets: {}\n", "f.yml:3:5: 'targets': unknown setting" },
+		{ "targets:\n  a:\n    workers: 1\n",
+		  "f.yml:3:5: 'workers': not a setting of a target" },
+		{ "targets:\n  a:\n    target: b\n",
+		  "f.yml:3:5: 'target': not a setting of a target" },
+		{ "targets:\n  a:\n    source: client\n    source: proxy\n",
+		  "f.yml:4:5: 'source': given twice" },
+		{ "targets: {a: }\ntarget: b\n",
+		  "f.yml:2:1: 'target': there are targets below 'targets'" },
 	};
 	char err[256];
 	struct settings s;
@@ -166,9 +246,9 @@ static void test_bad_value_changes_nothing(void **state)
 	assert_int_equal(s.workers, 7);
 	assert_int_equal(settings_set(&s, settings_find("target"), "bad name", err, sizeof(err)),
 			 -EINVAL);
-	assert_string_equal(s.target, "default");
+	assert_string_equal(s.targets[0]->name, "default");
 	assert_int_equal(settings_set(&s, settings_find("log-flows"), NULL, err, sizeof(err)), 0);
-	assert_true(s.log_flows);
+	assert_true(s.targets[0]->log_flows);
 	settings_release(&s);
 }
 
@@ -178,6 +258,8 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_names_differ),
 		cmocka_unit_test(test_file),
+		cmocka_unit_test(test_targets),
+		cmocka_unit_test(test_number_of_targets),
 		cmocka_unit_test(test_empty_files),
 		cmocka_unit_test(test_bad_files),
 		cmocka_unit_test(test_broken_yaml),

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "settings.h"
+
+#include <string.h>
+
+#include "shunt/abi.h"
+
+static const char *const source_words[] = {
+	[SOURCE_PROXY] = "proxy",
+	[SOURCE_CLIENT] = "client",
+	[SOURCE_CLIENT_PORT] = "client-port",
+	NULL,
+};
+
+static const char *const splice_words[] = {
+	[SPLICE_AUTO] = "auto",
+	[SPLICE_NEVER] = "never",
+	[SPLICE_ALWAYS] = "always",
+	NULL,
+};
+
+enum { DAY = 86400 };
+
+#define OPTION(field) .scope = SETTING_OPTION, .at = offsetof(struct settings, field)
+#define PROCESS(field) .scope = SETTING_PROCESS, .at = offsetof(struct settings, field)
+#define TARGET(field) .scope = SETTING_TARGET, .at = offsetof(struct target_settings, field)
+#define ALONE(field) .scope = SETTING_ALONE, .at = offsetof(struct target_settings, field)
+
+const struct setting settings_table[] = {
+	{ "config", 'c', OPTION(config), .type = SETTING_TEXT, .argument = "FILE",
+	  .help = "read settings from a YAML file; options win" },
+	{ "target", 't', ALONE(name), .type = SETTING_NAME, .argument = "TARGET",
+	  .initial = "default", .help = "name under which rules refer to this proxy" },
+	{ "instance", 0, PROCESS(instance), .type = SETTING_NAME, .argument = "NAME",
+	  .initial = "default", .help = "instance of the steering to register with" },
+	{ "netns", 0, PROCESS(netns), .type = SETTING_TEXT, .argument = "NAME|PATH",
+	  .help = "network namespace to work in" },
+	{ "workers", 0, PROCESS(workers), .type = SETTING_NUMBER, .min = 1,
+	  .max = SHUNT_TARGET_SLOTS, .argument = "N",
+	  .help = "threads that relay; default: one per CPU" },
+	{ "port", 0, PROCESS(port), .type = SETTING_NUMBER, .min = 1, .max = 65535,
+	  .argument = "N",
+	  .help = "port of the first worker's listeners, the others follow; default: any" },
+	{ "drain-timeout", 0, PROCESS(drain_timeout), .type = SETTING_NUMBER, .min = 0,
+	  .max = DAY, .argument = "S", .initial = "30",
+	  .help = "seconds open flows have to finish after SIGTERM" },
+	{ "max-connections", 0, PROCESS(max_connections), .type = SETTING_NUMBER, .min = 1,
+	  .max = 100000000, .argument = "N",
+	  .help = "flows at once; default: what the descriptor limit allows" },
+	{ "user", 0, PROCESS(user), .type = SETTING_TEXT, .argument = "USER",
+	  .initial = "nobody", .help = "user the worker process runs as" },
+
+	{ "source", 0, TARGET(source), .type = SETTING_CHOICE, .words = source_words,
+	  .argument = "MODE", .initial = "proxy",
+	  .help = "address the server sees: proxy, client or client-port" },
+	{ "splice", 0, TARGET(splice), .type = SETTING_CHOICE, .words = splice_words,
+	  .argument = "WHEN", .initial = "auto",
+	  .help = "move bytes in the kernel: auto (thick streams), never or always" },
+	{ "log-flows", 0, TARGET(log_flows), .type = SETTING_FLAG,
+	  .help = "print a line for each flow at its end" },
+	{ "connect-timeout", 0, TARGET(connect_timeout), .type = SETTING_NUMBER, .min = 1,
+	  .max = DAY, .argument = "S", .initial = "10",
+	  .help = "seconds a server has to accept" },
+	{ "idle-timeout", 0, TARGET(idle_timeout), .type = SETTING_NUMBER, .min = 1,
+	  .max = 100 * DAY, .argument = "S", .initial = "7440",
+	  .help = "seconds a flow may be silent" },
+	{ "half-closed-timeout", 0, TARGET(half_closed_timeout), .type = SETTING_NUMBER,
+	  .min = 1, .max = DAY, .argument = "S", .initial = "60",
+	  .help = "seconds of silence after one side has finished" },
+};
+
+const size_t settings_count = sizeof(settings_table) / sizeof(settings_table[0]);
+
+const struct setting *settings_find(const char *name)
+{
+	for (size_t i = 0; i < settings_count; i++)
+		if (!strcmp(settings_table[i].name, name))
+			return &settings_table[i];
+	return NULL;
+}

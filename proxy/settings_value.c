@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "settings_value.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shunt/abi.h"
+
+const char *setting_shown(char *buf, const char *value)
+{
+	size_t n = 0;
+
+	for (; value[n] && n < SETTING_SHOWN - 8; n++)
+		buf[n] = value[n] < ' ' || value[n] > '~' ? '?' : value[n];
+	snprintf(buf + n, SETTING_SHOWN - n, "%s", value[n] ? "..." : "");
+	return buf;
+}
+
+static int __attribute__((format(printf, 5, 6)))
+bad_value(const struct setting *setting, const char *value, char *err, size_t err_size,
+	  const char *fmt, ...)
+{
+	char shown[SETTING_SHOWN], why[128];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(why, sizeof(why), fmt, args);
+	va_end(args);
+	snprintf(err, err_size, "%s: '%s': %s", setting->name, setting_shown(shown, value), why);
+	return -EINVAL;
+}
+
+static int set_text(const struct setting *setting, char **field, const char *value, char *err,
+		    size_t err_size)
+{
+	char *copy = strdup(value);
+
+	if (!copy) {
+		snprintf(err, err_size, "%s: out of memory", setting->name);
+		return -ENOMEM;
+	}
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+/* The names libshunt takes; checked here so that the message names the setting. */
+static bool is_name(const char *value)
+{
+	size_t len = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "0123456789-_.");
+
+	return len > 0 && len < SHUNT_NAME_LEN && !value[len] && value[0] != '.';
+}
+
+static bool parse_number(uint32_t *out, const char *value, uint32_t min, uint32_t max)
+{
+	unsigned long long n;
+	size_t len = strlen(value);
+
+	if (!len || len > 10 || strspn(value, "0123456789") != len)
+		return false;
+	n = strtoull(value, NULL, 10);
+	if (n < min || n > max)
+		return false;
+	*out = (uint32_t)n;
+	return true;
+}
+
+static bool parse_choice(uint32_t *out, const char *value, const char *const *words)
+{
+	for (uint32_t i = 0; words[i]; i++) {
+		if (!strcmp(words[i], value)) {
+			*out = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* "proxy, client or client-port" */
+static const char *list_words(char *buf, size_t size, const char *const *words)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; words[i] && len < size; i++)
+		len += (size_t)snprintf(buf + len, size - len, "%s%s",
+					!i ? "" : words[i + 1] ? ", " : " or ", words[i]);
+	return buf;
+}
+
+static bool parse_flag(bool *out, const char *value)
+{
+	if (!value || !strcmp(value, "true") || !strcmp(value, "yes"))
+		*out = true;
+	else if (!strcmp(value, "false") || !strcmp(value, "no"))
+		*out = false;
+	else
+		return false;
+	return true;
+}
+
+int setting_parse(const struct setting *setting, void *field, const char *value, char *err,
+		  size_t err_size)
+{
+	char words[96];
+
+	switch (setting->type) {
+	case SETTING_TEXT:
+		if (*value)
+			return set_text(setting, field, value, err, err_size);
+		snprintf(err, err_size, "%s: needs a value", setting->name);
+		return -EINVAL;
+	case SETTING_NAME:
+		if (is_name(value))
+			return set_text(setting, field, value, err, err_size);
+		return bad_value(setting, value, err, err_size,
+				 "not 1 to %d letters, digits, '-', '_' or '.'",
+				 SHUNT_NAME_LEN - 1);
+	case SETTING_NUMBER:
+		if (parse_number(field, value, setting->min, setting->max))
+			return 0;
+		return bad_value(setting, value, err, err_size, "not a number from %u to %u",
+				 setting->min, setting->max);
+	case SETTING_CHOICE:
+		if (parse_choice(field, value, setting->words))
+			return 0;
+		return bad_value(setting, value, err, err_size, "not %s",
+				 list_words(words, sizeof(words), setting->words));
+	case SETTING_FLAG:
+		if (parse_flag(field, value))
+			return 0;
+		return bad_value(setting, value, err, err_size, "neither true nor false");
+	}
+	return -EINVAL;
+}
+
+void setting_clear(const struct setting *setting, void *field)
+{
+	switch (setting->type) {
+	case SETTING_TEXT:
+	case SETTING_NAME:
+		free(*(char **)field);
+		*(char **)field = NULL;
+		break;
+	case SETTING_NUMBER:
+	case SETTING_CHOICE:
+	case SETTING_FLAG:
+		break;
+	}
+}
