@@ -300,10 +300,15 @@ struct verdict {
 	struct decision d;
 };
 
-/* The rule only says what it would have done; go on behind it. Ends at one that decides. */
+/*
+ * The rule only says what it would have done; go on behind it. Ends at one that decides. If the
+ * rules were replaced meanwhile, the new ones are asked from the first: those behind an audit
+ * rule of the old ones would make a mixture.
+ */
 static long audit(__u32 i __attribute__((unused)), void *ctx)
 {
 	struct verdict *v = ctx;
+	__u64 generation = v->d.generation;
 	struct run *r = v->run;
 
 	count_rule(r, v->d.stat);
@@ -311,7 +316,14 @@ static long audit(__u32 i __attribute__((unused)), void *ctx)
 	if (!r->ex)
 		emit_event(&r->p, &v->d, r->skb->ifindex, v->q.dir, SHUNT_CTR_AUDITED);
 	v->q.after = v->d.priority + 1;
-	return !classify(r->skb, &r->p, &v->q, &v->d) || !(v->d.flags & SHUNT_RULE_AUDIT);
+	if (!classify(r->skb, &r->p, &v->q, &v->d))
+		return 1;
+	if (v->d.generation != generation) {
+		v->q.after = 0;
+		if (!classify(r->skb, &r->p, &v->q, &v->d))
+			return 1;
+	}
+	return !(v->d.flags & SHUNT_RULE_AUDIT);
 }
 
 /* The first packet of a flow: what do the rules say? */
@@ -332,7 +344,7 @@ static __always_inline int decide(struct run *r, __u8 dir, bool link_header,
 	if (!classify(r->skb, &r->p, &v.q, &v.d))
 		return leave(r, SHUNT_CTR_NO_RULESET, NEXT);
 	if (v.d.flags & SHUNT_RULE_AUDIT)
-		bpf_loop(SHUNT_MAX_AUDITS, audit, &v, 0);
+		bpf_loop(2 * SHUNT_MAX_AUDITS, audit, &v, 0); /* twice: replaced at the last */
 	explain_decision(r, &v.d);
 	if (v.d.action == SHUNT_ACT_NONE || v.d.flags & SHUNT_RULE_AUDIT)
 		return leave(r, SHUNT_CTR_NO_MATCH, NEXT);
