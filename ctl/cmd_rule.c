@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "command.h"
@@ -109,11 +110,12 @@ static struct json_object *rule_json(const struct shunt_rule *rule, const char *
 }
 
 struct list_state {
-	bool counters;
+	bool counters, sets;
 };
 
 static const struct option_row list_options[] = {
 	{ "counters", 'c', NULL, "show what each rule decided; the output is no rule file then" },
+	{ "sets", 's', NULL, "print the sets, too: all that 'apply' needs to make the same again" },
 	{},
 };
 
@@ -121,42 +123,92 @@ static int list_set(void *state, const char *name, const char *value)
 {
 	struct list_state *l = state;
 
-	(void)name;
 	(void)value;
-	l->counters = true;
+	if (!strcmp(name, "sets"))
+		l->sets = true;
+	else
+		l->counters = true;
+	return 0;
+}
+
+static struct json_object *sets_json(const struct shunt_sets *sets)
+{
+	struct json_object *array = json_object_new_array(), *o, *prefixes;
+	char text[SHUNT_PREFIX_STR];
+
+	for (size_t i = 0; i < sets->n; i++) {
+		prefixes = json_object_new_array();
+		for (size_t k = 0; k < sets->v[i].n; k++) {
+			shunt_prefix_str(text, &sets->v[i].v[k]);
+			json_object_array_add(prefixes, json_object_new_string(text));
+		}
+		o = json_object_new_object();
+		json_object_object_add(o, "name", json_object_new_string(sets->v[i].name));
+		json_object_object_add(o, "prefixes", prefixes);
+		json_object_array_add(array, o);
+	}
+	return array;
+}
+
+/* Into the array, or printed if that is NULL. */
+static int list_rules(const struct shunt_rules *rules, const struct list_state *l,
+		      struct json_object *array)
+{
+	for (size_t i = 0; i < rules->n; i++) {
+		char *text = shunt_rule_format(&rules->v[i]);
+
+		if (!text)
+			return shunt_err(-ENOMEM, "out of memory");
+		if (array)
+			json_object_array_add(array, rule_json(&rules->v[i], text));
+		else
+			print_rule(&rules->v[i], text, l->counters);
+		free(text);
+	}
+	return 0;
+}
+
+static int list_json(const struct shunt_config *config, const struct list_state *l)
+{
+	struct json_object *array = json_object_new_array(), *o;
+	int r = list_rules(&config->rules, l, array);
+
+	if (r) {
+		json_object_put(array);
+		return r;
+	}
+	if (!l->sets) {
+		print_json(array);
+		return 0;
+	}
+	o = json_object_new_object();
+	json_object_object_add(o, "sets", sets_json(&config->sets));
+	json_object_object_add(o, "rules", array);
+	print_json(o);
 	return 0;
 }
 
 static int list_run(const struct globals *g, void *state, int argc, char **argv)
 {
 	const struct list_state *l = state;
-	struct json_object *array = g->json ? json_object_new_array() : NULL;
-	struct shunt_rules rules = {};
+	struct shunt_config config = {};
 	struct shunt *s;
 	int r = shunt_open(&s, &g->where);
 
 	(void)argc;
 	(void)argv;
 	if (!r) {
-		r = shunt_rules_read(s, &rules);
+		r = shunt_config_read(s, &config);
 		shunt_close(s);
 	}
-	for (size_t i = 0; i < rules.n && !r; i++) {
-		char *text = shunt_rule_format(&rules.v[i]);
-
-		if (!text)
-			r = shunt_err(-ENOMEM, "out of memory");
-		else if (array)
-			json_object_array_add(array, rule_json(&rules.v[i], text));
-		else
-			print_rule(&rules.v[i], text, l->counters);
-		free(text);
+	if (!r && g->json) {
+		r = list_json(&config, l);
+	} else if (!r) {
+		for (size_t i = 0; l->sets && i < config.sets.n; i++)
+			shunt_set_print(stdout, &config.sets.v[i]);
+		r = list_rules(&config.rules, l, NULL);
 	}
-	shunt_rules_clear(&rules);
-	if (array && !r)
-		print_json(array);
-	else
-		json_object_put(array);
+	shunt_config_clear(&config);
 	return exit_of(r);
 }
 

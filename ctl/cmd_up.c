@@ -17,7 +17,7 @@ struct up_state {
 static const struct option_row up_options[] = {
 	{ "interface", 'i', "IFACE", "steer what arrives on this interface; may be repeated" },
 	{ "out", 0, NULL, "steer also flows of this host that leave by these interfaces" },
-	{ "file", 'f', "FILE", "load these rules ('-': standard input)" },
+	{ "file", 'f', "FILE", "put this rule file in force ('-': standard input)" },
 	{ "mark", 0, "BITS", "two bits of the packet mark: steer, ownership (default 0x1010)" },
 	{ "table", 0, "N", "number of our routing table (default 3020)" },
 	{ "pref", 0, "N", "priority of our routing rules (default 1000)" },
@@ -76,25 +76,10 @@ static int up_set(void *state, const char *name, const char *value)
 	return 0;
 }
 
-static int load_rules(const struct globals *g, const struct shunt_rules *rules)
-{
-	struct shunt_where here = { .instance = g->where.instance };
-	struct shunt *s;
-	int r = shunt_open(&s, &here); /* shunt_up entered the namespace */
-
-	if (r)
-		return r;
-	r = shunt_rules_replace(s, rules);
-	shunt_close(s);
-	return r;
-}
-
 static int up_run(const struct globals *g, void *state, int argc, char **argv)
 {
-	struct shunt_where here = { .instance = g->where.instance };
 	struct up_state *s = state;
-	struct shunt_rules rules = {};
-	bool was_up;
+	struct shunt_config config = {};
 	int r = 0;
 
 	(void)argc;
@@ -102,19 +87,13 @@ static int up_run(const struct globals *g, void *state, int argc, char **argv)
 	s->options.devices = s->devices;
 	if (!s->options.n_devices && !s->options.out && !s->rules_file)
 		return usage_error("name an interface with -i; try 'shuntctl up --help'");
-	if (s->rules_file)
-		r = read_rule_file(s->rules_file, &rules);
-	if (!r) {
-		was_up = shunt_is_up(&g->where);
+	if (s->rules_file) {
+		r = read_rule_file(s->rules_file, &config);
+		s->options.config = &config;
+	}
+	if (!r)
 		r = shunt_up(&g->where, &s->options);
-	}
-	if (!r && s->rules_file) {
-		r = load_rules(g, &rules);
-		/* A failed `up` leaves nothing; one that was up keeps the rules it had. */
-		if (r && !was_up)
-			shunt_down(&here);
-	}
-	shunt_rules_clear(&rules);
+	shunt_config_clear(&config);
 	return exit_of(r);
 }
 

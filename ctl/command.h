@@ -61,8 +61,8 @@ bool parse_u32(const char *text, uint32_t *out);
 /* Print and free a JSON value, with a newline. */
 void print_json(struct json_object *value);
 
-/* The rules of a file, "-" is standard input. Message and -errno on failure. */
-int read_rule_file(const char *path, struct shunt_rules *out);
+/* Rules and sets of a rule file, "-" is standard input. Message and -errno on failure. */
+int read_rule_file(const char *path, struct shunt_config *out);
 
 /* Join words with blanks; malloc'ed. */
 char *join_words(int argc, char **argv);

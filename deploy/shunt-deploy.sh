@@ -118,6 +118,10 @@ check_arguments() {
 			's/^ *([^:]+):.*/\1/p' /proc/net/dev | grep -vx lo | xargs)"
 	done
 	[[ -z $RULES || -r $RULES ]] || die "cannot read the rules '$RULES'"
+	# It is copied to another directory, where such a path would lead elsewhere.
+	[[ -z $RULES || $RULES -ef $ETC/rules ]] ||
+		! grep -qE '^[[:blank:]]*set[[:blank:]]+[^[:blank:]]+[[:blank:]]+file[[:blank:]]+[^/[:blank:]]' "$RULES" ||
+		die "'$RULES': give the files of sets with their whole paths, '/...'"
 }
 
 # systemd runs services in the network namespace of process 1.
@@ -218,8 +222,9 @@ keep_rules() {
 		return 0
 	fi
 	rules_are_ours || die "rules in force differ from $ETC/rules, which was edited:" \
-		"give -f $ETC/rules, or save the others with 'shuntctl rule list'"
-	rules=$(shuntctl rule list) || die "'shuntctl rule list' failed, as said above"
+		"give -f $ETC/rules, or save the others with 'shuntctl rule list --sets'"
+	rules=$(shuntctl rule list --sets) ||
+		die "'shuntctl rule list --sets' failed, as said above"
 	say "save the rules in force, in $ETC/rules"
 	mkdir -p "$ETC"
 	record PREFIX "$PREFIX" # a record without it would stop the next run

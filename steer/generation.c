@@ -10,6 +10,7 @@
 #include "compile.h"
 #include "device.h"
 #include "rollback.h"
+#include "slots.h"
 #include "target.h"
 
 /* What names stand for while a generation is compiled. */
@@ -269,23 +270,52 @@ static int put_in_force(struct shunt *s, int fd, const struct arena *old,
 	return r;
 }
 
-int generation_replace(struct shunt *s, const struct shunt_config *config,
-		       const struct generation_trial *trial)
+/* publish: else it is only made. */
+static int replace(struct shunt *s, const struct shunt_config *config, bool publish,
+		   const struct generation_trial *trial)
 {
 	_cleanup_close_ int fd = -1;
 	struct arena old;
-	int r = rollback_check_none(s);
 	bool has_old;
+	int r;
 
-	if (r)
-		return r;
 	r = generation_open(&old, s);
 	has_old = !r;
 	if (r && r != -ENOENT)
 		return r;
 	fd = make_generation(s, config, has_old ? &old : NULL);
-	r = fd < 0 ? fd : put_in_force(s, fd, &old, has_old ? trial : NULL);
+	r = fd < 0 ? fd : 0;
+	if (!r && publish)
+		r = put_in_force(s, fd, &old, has_old ? trial : NULL);
 	if (has_old)
 		arena_release(&old);
+	return r;
+}
+
+int generation_replace(struct shunt *s, const struct shunt_config *config,
+		       const struct generation_trial *trial)
+{
+	struct slots_mark mark;
+	int r = rollback_check_none(s);
+
+	if (!r)
+		r = slots_mark(s, &mark);
+	if (r)
+		return r;
+	r = replace(s, config, true, trial);
+	if (r)
+		slots_restore(s, &mark);
+	return r;
+}
+
+int generation_check(struct shunt *s, const struct shunt_config *config)
+{
+	struct slots_mark mark;
+	int r = slots_mark(s, &mark);
+
+	if (r)
+		return r;
+	r = replace(s, config, false, NULL);
+	slots_restore(s, &mark);
 	return r;
 }

@@ -22,12 +22,15 @@ struct generation_trial {
 };
 
 /*
- * Compile rules and sets and put them in force, for good or (trial) until it is taken back; -EBUSY if a change waits for its confirmation.
- * Rules that are the same in the generation before keep their counters. Names of targets and
- * devices are looked up or made.
+ * Compile rules and sets and put them in force, for good or (trial) until it is taken back;
+ * -EBUSY if a change waits for its confirmation. Rules that are the same in the generation
+ * before keep their counters. Names of targets and devices are looked up or made.
  */
 int generation_replace(struct shunt *s, const struct shunt_config *config,
 		       const struct generation_trial *trial);
+
+/* Could this be put in force? All is done for it but the last step. */
+int generation_check(struct shunt *s, const struct shunt_config *config);
 
 /* The one write that puts a generation in force. */
 int generation_publish(struct shunt *s, int fd);

@@ -1,23 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A file of rules. */
-#include <ctype.h>
+/* A file of rules, and of the sets that they name. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "rule_grammar.h"
+#include "lines.h"
 #include "rule_parse.h"
-
-/* A line in full and its end, with room to read on in large pieces. */
-enum { BUFFER_SIZE = 4 * RULE_TEXT_MAX };
-
-struct lines {
-	FILE *in;
-	size_t number; /* of the line last given, from 1 */
-	size_t start, end;
-	bool at_eof;
-	char buffer[BUFFER_SIZE];
-};
+#include "set_file.h"
 
 /* What is known of rules[i] beside the rule. */
 struct origin {
@@ -31,70 +20,9 @@ struct rule_file {
 	struct shunt_rule *rules;
 	struct origin *origins;
 	size_t n, size;
+	struct set_lines *sets; /* NULL: only rules */
 	struct rule_error *e;
 };
-
-/* ---- lines ------------------------------------------------------------------------------ */
-
-static int lines_fill(struct lines *lines, struct rule_error *e)
-{
-	size_t held = lines->end - lines->start, got;
-
-	memmove(lines->buffer, lines->buffer + lines->start, held);
-	lines->start = 0;
-	errno = 0;
-	got = fread(lines->buffer + held, 1, sizeof(lines->buffer) - held, lines->in);
-	lines->end = held + got;
-	if (lines->end == sizeof(lines->buffer))
-		return 0;
-	if (ferror(lines->in)) {
-		int r = errno ? -errno : -EIO;
-
-		lines->number = 0; /* not the fault of a line */
-		rule_error(e, "cannot read: %s", strerror(-r));
-		return r;
-	}
-	lines->at_eof = true;
-	return 0;
-}
-
-/* What belongs to the file and not to the line: a byte order mark, a CR before the LF. */
-static struct rule_span line_strip(struct rule_span line, size_t number)
-{
-	if (number == 1 && line.len >= 3 && !memcmp(line.at, "\xef\xbb\xbf", 3))
-		line = (struct rule_span){ line.at + 3, line.len - 3 };
-	if (line.len > 0 && line.at[line.len - 1] == '\r')
-		line.len--;
-	return line;
-}
-
-/* 1 and the next line without its end, 0 at the end of the file, or -errno. */
-static int lines_next(struct lines *lines, struct rule_span *line, struct rule_error *e)
-{
-	char *start = lines->buffer + lines->start, *newline;
-	int r;
-
-	newline = memchr(start, '\n', lines->end - lines->start);
-	if (!newline && !lines->at_eof && lines->end - lines->start <= RULE_TEXT_MAX + 4) {
-		r = lines_fill(lines, e);
-		if (r)
-			return r;
-		start = lines->buffer;
-		newline = memchr(start, '\n', lines->end);
-	}
-	if (!newline && lines->start == lines->end)
-		return 0;
-	lines->number++;
-	line->at = start;
-	line->len = newline ? (size_t)(newline - start) : lines->end - lines->start;
-	lines->start += line->len + (newline ? 1 : 0);
-	*line = line_strip(*line, lines->number);
-	if (line->len > RULE_TEXT_MAX)
-		return rule_error(e, "longer than %d bytes", RULE_TEXT_MAX);
-	if (memchr(line->at, '\0', line->len))
-		return rule_error(e, "there is a NUL byte in the line");
-	return 1;
-}
 
 /* ---- rules ------------------------------------------------------------------------------ */
 
@@ -141,6 +69,16 @@ static int file_add(struct rule_file *file, struct rule_span line)
 	return 0;
 }
 
+/* Rules begin with a number. */
+static bool is_set_line(struct rule_span line)
+{
+	struct rule_reader reader = { .rest = line };
+	struct rule_span word;
+
+	return rule_reader_next(&reader, &word) && word.len == strlen(RULE_FILE_SET) &&
+	       !memcmp(word.at, RULE_FILE_SET, word.len);
+}
+
 static int file_read(struct rule_file *file)
 {
 	struct rule_span line, trimmed;
@@ -153,7 +91,8 @@ static int file_read(struct rule_file *file)
 		trimmed = rule_span_trim(line);
 		if (trimmed.len == 0 || trimmed.at[0] == '#')
 			continue;
-		r = file_add(file, line);
+		r = file->sets && is_set_line(trimmed) ? set_line_read(file->sets, line, file->e)
+						       : file_add(file, line);
 		if (r)
 			return r;
 	}
@@ -210,23 +149,22 @@ static int file_sort(struct rule_file *file)
 	return 0;
 }
 
-/* Put "NAME:LINE: " before the message; of a long name the end tells more. */
-static void error_locate(struct rule_error *e, const char *name, size_t line)
+static int file_parse(struct rule_file *file, FILE *in, const char *name)
 {
-	enum { NAME_SHOWN = 60 };
-	char message[sizeof(e->text)], number[24] = "";
-	size_t len = strlen(name);
+	int r;
 
-	memcpy(message, e->text, sizeof(message));
-	if (line > 0)
-		snprintf(number, sizeof(number), ":%zu", line);
-	if (len > NAME_SHOWN)
-		rule_error(e, "...%s%s: %s", name + len - NAME_SHOWN, number, message);
-	else
-		rule_error(e, "%s%s: %s", name, number, message);
-	for (char *c = e->text; *c; c++)
-		if (iscntrl((unsigned char)*c))
-			*c = '?';
+	file->lines = calloc(1, sizeof(*file->lines));
+	if (!file->lines)
+		return rule_error_memory(file->e);
+	file->lines->in = in;
+	r = file_read(file);
+	if (!r)
+		r = file_sort(file);
+	if (r)
+		lines_locate(file->lines, name, file->e);
+	free(file->origins);
+	free(file->lines);
+	return r;
 }
 
 int shunt_rules_parse(struct shunt_rules *out, FILE *in, const char *name, char *err,
@@ -234,25 +172,31 @@ int shunt_rules_parse(struct shunt_rules *out, FILE *in, const char *name, char 
 {
 	struct rule_error e;
 	struct rule_file file = { .e = &e };
-	int r;
+	int r = file_parse(&file, in, name);
 
-	file.lines = calloc(1, sizeof(*file.lines));
-	if (!file.lines) {
-		r = rule_error_memory(&e);
+	if (r) {
+		shunt_rules_clear(&(struct shunt_rules){ file.rules, file.n });
 		return rule_error_give(&e, r, err, err_size);
 	}
-	file.lines->in = in;
-	r = file_read(&file);
-	if (!r)
-		r = file_sort(&file);
+	*out = (struct shunt_rules){ file.rules, file.n };
+	return 0;
+}
+
+int shunt_config_parse(struct shunt_config *out, FILE *in, const char *name, const char *dir,
+		       char *err, size_t err_size)
+{
+	struct set_lines sets = { .dir = dir };
+	struct rule_error e;
+	struct rule_file file = { .e = &e, .sets = &sets };
+	int r = file_parse(&file, in, name);
+
 	if (r) {
-		error_locate(&e, name, file.lines->number);
-		rule_error_give(&e, r, err, err_size);
 		shunt_rules_clear(&(struct shunt_rules){ file.rules, file.n });
+		rule_error_give(&e, r, err, err_size);
 	} else {
-		*out = (struct shunt_rules){ file.rules, file.n };
+		*out = (struct shunt_config){ { file.rules, file.n }, sets.sets };
+		sets.sets = (struct shunt_sets){};
 	}
-	free(file.origins);
-	free(file.lines);
+	set_lines_clear(&sets);
 	return r;
 }

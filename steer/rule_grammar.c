@@ -48,7 +48,12 @@ static const char grammar[] =
 	"IFACES := IFACE[,IFACE...]\n"
 	"PREFIX    10.0.0.0/8, 10.1.2.3, 2001:db8::/32; IPv4 and IPv6 may be mixed\n"
 	"PORT      1..65535\n"
-	"TARGET, SET  1..31 of letters, digits, '.', '_', '-'; not '.' or '-' first\n";
+	"TARGET, SET  1..31 of letters, digits, '.', '_', '-'; not '.' or '-' first\n"
+	"\n"
+	"FILE   := one of these a line\n"
+	"  RULE\n"
+	"  " RULE_FILE_SET " SET [PREFIX[,PREFIX...]]  the set has these; again: these, too\n"
+	"  " RULE_FILE_SET " SET " RULE_FILE_FILE " PATH             and those of a file, one a line\n";
 
 const char *shunt_rule_grammar(void)
 {

@@ -18,6 +18,10 @@ enum {
 #define RULE_UID_MAX 4294967294U /* 4294967295 is (uid_t)-1: no user */
 #define RULE_TARGET_DEFAULT "default"
 
+/* Words of the other lines of rule files; no words of rules. */
+#define RULE_FILE_SET "set"
+#define RULE_FILE_FILE "file"
+
 enum rule_place {
 	RULE_MATCH,  /* anywhere after the priority */
 	RULE_ACTION, /* anywhere after the priority, one of them */

@@ -10,7 +10,6 @@
 #include "cleanup.h"
 #include "generation.h"
 #include "pin.h"
-#include "rollback.h"
 
 int shunt_rules_read(struct shunt *s, struct shunt_rules *out)
 {
@@ -24,9 +23,8 @@ int shunt_rules_read(struct shunt *s, struct shunt_rules *out)
 	return 0;
 }
 
-/* Other rules, the sets stay. trial: NULL for good. */
-static int publish(struct shunt *s, const struct shunt_rules *rules,
-		   const struct generation_trial *trial)
+/* Other rules, the sets stay. */
+static int publish(struct shunt *s, const struct shunt_rules *rules)
 {
 	struct shunt_config config, with;
 	int r = generation_read(s, &config);
@@ -34,7 +32,7 @@ static int publish(struct shunt *s, const struct shunt_rules *rules,
 	if (r)
 		return r;
 	with = (struct shunt_config){ *rules, config.sets };
-	r = generation_replace(s, &with, trial);
+	r = generation_replace(s, &with, NULL);
 	shunt_config_clear(&config);
 	return r;
 }
@@ -43,29 +41,7 @@ int shunt_rules_replace(struct shunt *s, const struct shunt_rules *rules)
 {
 	_cleanup_close_ int lock = instance_lock(s);
 
-	return lock < 0 ? lock : publish(s, rules, NULL);
-}
-
-int shunt_rules_try(struct shunt *s, const struct shunt_rules *rules, uint32_t seconds)
-{
-	_cleanup_close_ int lock = instance_lock(s);
-	const struct generation_trial trial = { seconds, lock };
-	struct arena old;
-	struct shunt_rules none = {};
-	int r = lock < 0 ? lock : generation_open(&old, s);
-
-	if (!r)
-		arena_release(&old);
-	else if (r == -ENOENT) /* there must be something to come back to */
-		r = publish(s, &none, NULL);
-	return r ? r : publish(s, rules, &trial);
-}
-
-int shunt_rules_confirm(struct shunt *s)
-{
-	_cleanup_close_ int lock = instance_lock(s);
-
-	return lock < 0 ? lock : rollback_disarm(s);
+	return lock < 0 ? lock : publish(s, rules);
 }
 
 /* The first rule with at least this priority. */
@@ -106,7 +82,7 @@ int shunt_rules_add(struct shunt *s, const struct shunt_rule *rule)
 	}
 	grown[at] = *rule;
 	with = (struct shunt_rules){ grown, rules.n + 1 };
-	r = publish(s, &with, NULL);
+	r = publish(s, &with);
 out:
 	shunt_rules_clear(&rules);
 	return r;
@@ -128,7 +104,7 @@ int shunt_rules_del(struct shunt *s, uint32_t priority)
 		shunt_rule_clear(&rules.v[at]);
 		memmove(&rules.v[at], &rules.v[at + 1], (rules.n - at - 1) * sizeof(*rules.v));
 		rules.n--;
-		r = publish(s, &rules, NULL);
+		r = publish(s, &rules);
 	}
 	shunt_rules_clear(&rules);
 	return r;

@@ -10,6 +10,7 @@
 #include "generation.h"
 #include "name.h"
 #include "pin.h"
+#include "setstore.h"
 
 void shunt_set_clear(struct shunt_set *set)
 {
@@ -23,6 +24,25 @@ void shunt_sets_clear(struct shunt_sets *sets)
 		shunt_set_clear(&sets->v[i]);
 	free(sets->v);
 	*sets = (struct shunt_sets){};
+}
+
+int shunt_set_sort(struct shunt_set *set)
+{
+	struct shunt_prefix *sorted;
+	struct prefixes p;
+	size_t n;
+	int r = prefixes_make(&p, set->v, set->n);
+
+	if (r)
+		return shunt_err(r, "out of memory");
+	r = prefixes_list(&p, &sorted, &n);
+	prefixes_clear(&p);
+	if (r)
+		return shunt_err(r, "out of memory");
+	free(set->v);
+	set->v = sorted;
+	set->n = n;
+	return 0;
 }
 
 void shunt_config_clear(struct shunt_config *config)

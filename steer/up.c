@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "apply.h"
 #include "attach.h"
 #include "cleanup.h"
 #include "device.h"
@@ -253,8 +254,16 @@ static int add_devices(struct shunt *s, const struct shunt_up_options *opt, stru
 	return r;
 }
 
+/* Rules last: what was in force before them need not be put back. */
+static int add_config(struct shunt *s, const struct shunt_up_options *opt, int lock)
+{
+	const struct shunt_apply how = {};
+
+	return opt->config ? apply_locked(s, opt->config, &how, NULL, lock) : 0;
+}
+
 /* Add to an instance that is up; on failure it is as it was. */
-static int extend(struct shunt *s, const struct shunt_up_options *opt)
+static int extend(struct shunt *s, const struct shunt_up_options *opt, int lock)
 {
 	bool had_accept_local = s->info.flags & SHUNT_INST_ACCEPT_LOCAL;
 	_cleanup_free_ struct hook_undo *undo = calloc(opt->n_devices + 1, sizeof(*undo));
@@ -269,6 +278,8 @@ static int extend(struct shunt *s, const struct shunt_up_options *opt)
 	if (!r)
 		r = add_devices(s, opt, &done);
 	if (!r)
+		r = add_config(s, opt, lock);
+	if (!r)
 		return 0;
 	while (done.n)
 		hook_undo(s, &done.v[--done.n]);
@@ -277,7 +288,7 @@ static int extend(struct shunt *s, const struct shunt_up_options *opt)
 	return r;
 }
 
-static int create(struct shunt *s, const struct shunt_up_options *opt)
+static int create(struct shunt *s, const struct shunt_up_options *opt, int lock)
 {
 	int r = policy_check(&s->info, opt->force);
 
@@ -287,13 +298,13 @@ static int create(struct shunt *s, const struct shunt_up_options *opt)
 		return r;
 	if (!policy_has_ipv6())
 		shunt_warn("IPv6 is off in this network namespace: only IPv4 flows are steered");
-	r = extend(s, opt);
+	r = extend(s, opt, lock);
 	if (r)
 		tear_down(s);
 	return r;
 }
 
-static int up_locked(struct shunt *s, const struct shunt_up_options *opt)
+static int up_locked(struct shunt *s, const struct shunt_up_options *opt, int lock)
 {
 	struct shunt_instance want = {};
 	int r = fill_info(&want, opt);
@@ -306,11 +317,11 @@ static int up_locked(struct shunt *s, const struct shunt_up_options *opt)
 	if (r == -ENOENT) {
 		instance_release(s);
 		s->info = want;
-		return create(s, opt);
+		return create(s, opt, lock);
 	}
 	if (!r)
 		r = check_same(&s->info, &want, opt);
-	return r ? r : extend(s, opt);
+	return r ? r : extend(s, opt, lock);
 }
 
 int shunt_up(const struct shunt_where *where, const struct shunt_up_options *options)
@@ -322,18 +333,9 @@ int shunt_up(const struct shunt_where *where, const struct shunt_up_options *opt
 	lock = begin(&s, where);
 	if (lock < 0)
 		return lock;
-	r = up_locked(&s, options);
+	r = up_locked(&s, options, lock);
 	instance_release(&s);
 	if (r)
 		pin_prune(s.dir);
 	return r;
-}
-
-bool shunt_is_up(const struct shunt_where *where)
-{
-	char dir[PATH_MAX], path[PATH_MAX + 16];
-
-	if (geteuid() || netns_enter(where->netns) || pin_dir(dir, sizeof(dir), where->instance))
-		return false;
-	return pin_dir_exists(pin_path(path, sizeof(path), dir, "instance"));
 }

@@ -122,7 +122,7 @@ struct shunt_rules {
  */
 int shunt_rule_parse(struct shunt_rule *out, const char *text, char *err, size_t err_size);
 /*
- * Parse a rule file: a rule a line, blank lines and lines of only a comment are skipped.
+ * Parse rules: a rule a line, blank lines and lines of only a comment are skipped.
  * Messages are "NAME:LINE: port '80x': not a number". The same priority twice is an error.
  */
 int shunt_rules_parse(struct shunt_rules *out, FILE *in, const char *name, char *err,
@@ -157,6 +157,10 @@ struct shunt_sets {
  */
 int shunt_set_parse(struct shunt_set *set, FILE *in, const char *name, char *err,
 		    size_t err_size);
+/* Into the order of a set as read, none twice. */
+int shunt_set_sort(struct shunt_set *set);
+/* As `set` lines of a rule file. */
+void shunt_set_print(FILE *out, const struct shunt_set *set);
 void shunt_set_clear(struct shunt_set *set);
 void shunt_sets_clear(struct shunt_sets *sets);
 
@@ -165,6 +169,12 @@ struct shunt_config {
 	struct shunt_rules rules;
 	struct shunt_sets sets;
 };
+/*
+ * Parse a rule file with its sets: as shunt_rules_parse(), and lines `set NAME PREFIX,...` and
+ * `set NAME file PATH`. dir is where a PATH begins; NULL: files are refused.
+ */
+int shunt_config_parse(struct shunt_config *out, FILE *in, const char *name, const char *dir,
+		       char *err, size_t err_size);
 void shunt_config_clear(struct shunt_config *config);
 
 /* ---- an instance --------------------------------------------------------------------------- */
@@ -189,12 +199,11 @@ struct shunt_up_options {
 	uint32_t pref;	/* 0: default */
 	enum shunt_hook hook;
 	bool force; /* go on although someone else's rule uses our mark bits */
+	struct shunt_config *config; /* as for shunt_apply(); NULL: what is in force stays */
 };
 
 /* Make the instance or add to it what is missing; on failure it is as before the call. */
 int shunt_up(const struct shunt_where *where, const struct shunt_up_options *options);
-/* Is the instance up? No messages. */
-bool shunt_is_up(const struct shunt_where *where);
 /* Take away all that shunt_up made and nothing else. 0 too if there was nothing. */
 int shunt_down(const struct shunt_where *where);
 
@@ -236,14 +245,6 @@ int shunt_conflicts(struct shunt *s, char (*out)[256], int max);
 
 int shunt_rules_read(struct shunt *s, struct shunt_rules *out); /* decompiled, with counters */
 int shunt_rules_replace(struct shunt *s, const struct shunt_rules *rules);
-/*
- * As shunt_rules_replace, but the rules before come back by themselves after so many seconds
- * unless shunt_rules_confirm() is called; a process in the background sees to it. Until then
- * other changes of the rules are refused (-EBUSY).
- */
-int shunt_rules_try(struct shunt *s, const struct shunt_rules *rules, uint32_t seconds);
-/* -ENOENT if nothing waits. */
-int shunt_rules_confirm(struct shunt *s);
 /* -EEXIST if the priority is taken. */
 int shunt_rules_add(struct shunt *s, const struct shunt_rule *rule);
 /* -ENOENT if there is none. */
@@ -252,6 +253,26 @@ int shunt_rules_del(struct shunt *s, uint32_t priority);
 /* Rules and sets as one. A rule that names a set which is not there is refused (-ENOENT). */
 int shunt_config_read(struct shunt *s, struct shunt_config *out);
 int shunt_config_apply(struct shunt *s, const struct shunt_config *config);
+
+/* How to put a rule file in force. */
+struct shunt_apply {
+	bool dry_run; /* look whether it could be; change nothing */
+	/*
+	 * Not 0: what was before comes back by itself after so many seconds unless shunt_confirm()
+	 * is called; a process in the background sees to it. Until then other changes are refused
+	 * (-EBUSY).
+	 */
+	uint32_t confirm;
+};
+/*
+ * The state is to be what config says, which may hold no sets: then sets stay. If it holds some,
+ * all others go but those that its rules name. The sets that stay are added to config, also on
+ * failure. before gets what was before, unless it is NULL.
+ */
+int shunt_apply(struct shunt *s, struct shunt_config *config, const struct shunt_apply *how,
+		struct shunt_config *before);
+/* -ENOENT if nothing waits. */
+int shunt_confirm(struct shunt *s);
 
 /* ---- sets of an instance (each change is a new generation too) ------------------------------- */
 

@@ -126,6 +126,8 @@ bad_input() {
 	must_fail 1 "port '80x': not a number.*nothing was changed" \
 		deploy_quietly -i c0 -f "$T/rules"
 	must_fail 1 "cannot read the rules" deploy_quietly -i c0 -f "$T/nosuch"
+	echo 'set x file list' >"$T/relative"
+	must_fail 1 "files of sets with their whole paths" deploy_quietly -i c0 -f "$T/relative"
 	must_fail 2 "name an interface" deploy_quietly
 	must_fail 2 "one of proxy, client" deploy_quietly -i c0 --source me
 	must_fail 2 "unknown argument" deploy_quietly --removed

@@ -101,6 +101,26 @@ static void test_rules(void **state)
 	free(text);
 }
 
+/* The example of a file; the file that it names is not read. */
+static void test_file(void **state)
+{
+	char *text = block("rulefile"), err[256] = "", *path = strstr(text, "blocked.txt");
+	struct shunt_config config;
+	FILE *in;
+
+	(void)state;
+	assert_non_null(path);
+	memcpy(path, "/dev/null  ", strlen("blocked.txt"));
+	in = fmemopen(text, strlen(text), "r");
+	if (shunt_config_parse(&config, in, "docs/rules.md", ".", err, sizeof(err)))
+		fail_msg("%s", err);
+	assert_int_equal(config.sets.n, 3);
+	assert_int_equal(config.rules.n, 3);
+	shunt_config_clear(&config);
+	fclose(in);
+	free(text);
+}
+
 /* The lines of a block in pairs: given, expected. */
 static void check_pairs(const char *name, void (*check)(const char *given, const char *expected))
 {
@@ -156,7 +176,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_grammar), cmocka_unit_test(test_every_word),
 		cmocka_unit_test(test_rules),	cmocka_unit_test(test_printed),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_refused),	cmocka_unit_test(test_file),
 	};
 
 	return cmocka_run_group_tests(tests, read_docs, free_docs);
