@@ -44,6 +44,7 @@ static const char usage_text[] =
 	"  --fragments SIZE        in fragments with SIZE bytes each\n"
 	"  --truncate N            cut each frame to N bytes\n"
 	"  --random-src N          the last N bits of the address and the port vary, frame by frame\n"
+	"  --sources N            N addresses from --src on, in turn, each with its next port\n"
 	"  --tx-ring               send with PACKET_TX_RING: only the link header is linear\n"
 	"  --count N               times (default 1)\n"
 	"  --rate N                frames per second (default: as fast as it goes)\n"
@@ -56,7 +57,8 @@ struct options {
 	uint8_t payload[FRAME_MAX];
 	const char *iface, *hex, *pcap;
 	bool has_src, has_dst, has_src_mac, tx_ring, print;
-	uint64_t count, rate, fragments, truncate, random_bits, seed;
+	uint64_t count, rate, fragments, truncate, random_bits, seed, sources, turn;
+	struct sockaddr_storage src; /* of --sources: as given */
 };
 
 /* Where frames go: one of a packet socket, a ring on it, or stdout. */
@@ -157,7 +159,7 @@ static uint8_t parse_proto(const char *text)
 enum {
 	O_PROTO = 256, O_FLAGS, O_SEQ, O_ACK, O_TTL, O_ID, O_ICMP, O_DMAC, O_SMAC, O_VLAN, O_TYPE,
 	O_OPTIONS, O_EXT, O_PAYLOAD, O_TEXT, O_FRAGS, O_TRUNC, O_RANDOM, O_RING, O_COUNT, O_RATE,
-	O_PRINT, O_SRC, O_DST, O_HEX, O_PCAP,
+	O_PRINT, O_SRC, O_DST, O_HEX, O_PCAP, O_SOURCES,
 };
 
 static const struct option option_table[] = {
@@ -170,11 +172,12 @@ static const struct option option_table[] = {
 	{ "ext", 1, NULL, O_EXT },	     { "payload", 1, NULL, O_PAYLOAD },
 	{ "text", 1, NULL, O_TEXT },	     { "fragments", 1, NULL, O_FRAGS },
 	{ "truncate", 1, NULL, O_TRUNC },    { "random-src", 1, NULL, O_RANDOM },
-	{ "tx-ring", 0, NULL, O_RING },	     { "count", 1, NULL, O_COUNT },
-	{ "rate", 1, NULL, O_RATE },	     { "print", 0, NULL, O_PRINT },
-	{ "src", 1, NULL, O_SRC },	     { "dst", 1, NULL, O_DST },
-	{ "hex", 1, NULL, O_HEX },	     { "pcap", 1, NULL, O_PCAP },
-	{ "help", 0, NULL, 'h' },	     { NULL, 0, NULL, 0 },
+	{ "sources", 1, NULL, O_SOURCES },   { "tx-ring", 0, NULL, O_RING },
+	{ "count", 1, NULL, O_COUNT },	     { "rate", 1, NULL, O_RATE },
+	{ "print", 0, NULL, O_PRINT },	     { "src", 1, NULL, O_SRC },
+	{ "dst", 1, NULL, O_DST },	     { "hex", 1, NULL, O_HEX },
+	{ "pcap", 1, NULL, O_PCAP },	     { "help", 0, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
 };
 
 static void parse_icmp(struct frame_spec *s, const char *text)
@@ -232,6 +235,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		case O_FRAGS: o->fragments = arg_u64("size", optarg, 65528); break;
 		case O_TRUNC: o->truncate = arg_u64("length", optarg, FRAME_MAX); break;
 		case O_RANDOM: o->random_bits = arg_u64("bits", optarg, 32); break;
+		case O_SOURCES: o->sources = arg_u64("sources", optarg, 65536); break;
 		case O_RING: o->tx_ring = true; break;
 		case O_COUNT: o->count = arg_u64("count", optarg, UINT64_MAX); break;
 		case O_RATE: o->rate = arg_u64("rate", optarg, 10000000); break;
@@ -256,6 +260,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	if (o->spec.proto == IPPROTO_ICMP && o->spec.src.ss_family == AF_INET6)
 		o->spec.proto = IPPROTO_ICMPV6;
 	o->spec.payload = o->payload;
+	o->src = o->spec.src;
 }
 
 static void sink_open(struct sink *s, struct options *o)
@@ -345,18 +350,33 @@ static void sink_put(struct sink *s, const uint8_t *data, size_t len)
 	s->sent++;
 }
 
+static uint32_t *low_word(struct sockaddr_storage *a)
+{
+	return a->ss_family == AF_INET ? &((struct sockaddr_in *)a)->sin_addr.s_addr
+				       : &((struct sockaddr_in6 *)a)->sin6_addr.s6_addr32[3];
+}
+
 static void vary_source(struct options *o)
 {
-	struct sockaddr_in6 *six = (struct sockaddr_in6 *)&o->spec.src;
-	struct sockaddr_in *four = (struct sockaddr_in *)&o->spec.src;
 	uint32_t mask = o->random_bits == 32 ? UINT32_MAX : (1u << o->random_bits) - 1;
 	uint64_t r = rng_next(&o->seed);
-	uint32_t *last = o->spec.src.ss_family == AF_INET ? &four->sin_addr.s_addr
-							  : &six->sin6_addr.s6_addr32[3];
+	uint32_t *last = low_word(&o->spec.src);
 
 	*last = htonl((ntohl(*last) & ~mask) | ((uint32_t)r & mask));
 	sockaddr_set_port(&o->spec.src, (uint16_t)(1024 + (r >> 32) % 64000));
 	o->spec.seq = (uint32_t)(r >> 20);
+}
+
+/* Ports from the given one up to the last, and again. */
+static void next_source(struct options *o)
+{
+	uint32_t first = ntohl(*low_word(&o->src));
+	uint16_t port = sockaddr_port(&o->src);
+
+	*low_word(&o->spec.src) = htonl(first + (uint32_t)(o->turn % o->sources));
+	port = (uint16_t)(port + o->turn / o->sources % (65536 - port));
+	sockaddr_set_port(&o->spec.src, port);
+	o->turn++;
 }
 
 static void send_built(struct sink *s, struct options *o)
@@ -365,6 +385,8 @@ static void send_built(struct sink *s, struct options *o)
 
 	if (o->random_bits)
 		vary_source(o);
+	if (o->sources)
+		next_source(o);
 	frame_build(&whole, &o->spec);
 	if (!o->fragments) {
 		sink_put(s, whole.data, whole.len);
