@@ -18,7 +18,7 @@ bench_packages=(iproute2 util-linux procps ethtool nftables strace linux-perf py
 	haproxy nginx-light libnginx-mod-stream redsocks)
 
 test_packages=(iproute2 util-linux procps curl nginx-light jq bpftool strace socat mandoc
-	libclang-rt-14-dev python3)
+	libclang-rt-14-dev python3 haproxy microsocks tinyproxy)
 
 usage() {
 	echo "usage: packages.sh build|test|bench|run"
@@ -61,7 +61,7 @@ disable_new_services() {
 	for name in "$@"; do
 		case $name in
 		nginx-light) systemctl --quiet disable nginx.service ;;
-		haproxy | redsocks) systemctl --quiet disable "$name.service" ;;
+		haproxy | redsocks | tinyproxy | microsocks) systemctl --quiet disable "$name.service" ;;
 		esac >/dev/null 2>&1 || true
 	done
 }

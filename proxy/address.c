@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void address_from_sockaddr(struct address *out, const struct sockaddr_storage *from)
@@ -40,6 +41,56 @@ socklen_t address_to_sockaddr(struct sockaddr_storage *out, const struct address
 	v6->sin6_port = htons(from->port);
 	v6->sin6_scope_id = from->scope;
 	return sizeof(*v6);
+}
+
+bool address_parse_ip(struct in6_addr *out, const char *text)
+{
+	struct in6_addr v6;
+	struct in_addr v4;
+
+	if (inet_pton(AF_INET, text, &v4) == 1) {
+		memset(out, 0, sizeof(*out));
+		out->s6_addr32[2] = htonl(0xffff);
+		out->s6_addr32[3] = v4.s_addr;
+		return true;
+	}
+	if (inet_pton(AF_INET6, text, &v6) != 1 || IN6_IS_ADDR_V4MAPPED(&v6))
+		return false;
+	*out = v6;
+	return true;
+}
+
+bool address_parse_port(uint16_t *out, const char *text)
+{
+	size_t len = strlen(text);
+	unsigned long n;
+
+	if (!len || len > 5 || strspn(text, "0123456789") != len)
+		return false;
+	n = strtoul(text, NULL, 10);
+	if (!n || n > UINT16_MAX)
+		return false;
+	*out = (uint16_t)n;
+	return true;
+}
+
+bool address_parse(struct address *out, const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	char ip[INET6_ADDRSTRLEN + 2];
+	struct address a = { 0 };
+	bool v6 = *text == '[';
+	size_t len = colon ? (size_t)(colon - text) : 0;
+
+	if (len < 2 || len >= sizeof(ip) || (v6 && text[len - 1] != ']'))
+		return false;
+	memcpy(ip, text, len);
+	ip[v6 ? len - 1 : len] = '\0';
+	if (!address_parse_ip(&a.ip, ip + v6) || !address_parse_port(&a.port, colon + 1) ||
+	    address_is_v4(&a) == v6)
+		return false;
+	*out = a;
+	return true;
 }
 
 char *address_str(char *buf, const struct address *a)

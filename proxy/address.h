@@ -25,6 +25,13 @@ socklen_t address_to_sockaddr(struct sockaddr_storage *out, const struct address
 /* "10.0.0.1:80", "[fe80::1%2]:80"; buf has ADDRESS_STR bytes. Returns buf. */
 char *address_str(char *buf, const struct address *a);
 
+/* An IPv4 or IPv6 address without port and scope; the whole of text. */
+bool address_parse_ip(struct in6_addr *out, const char *text);
+/* "10.0.0.1:80", "[2001:db8::1]:80"; the whole of text, and a port that is not 0. */
+bool address_parse(struct address *out, const char *text);
+/* 1 to 65535 in decimal digits. */
+bool address_parse_port(uint16_t *out, const char *text);
+
 static inline bool address_is_v4(const struct address *a)
 {
 	return IN6_IS_ADDR_V4MAPPED(&a->ip);

@@ -77,6 +77,7 @@ static void flow_connected(struct flow *f)
 	struct loop *l = f->loop;
 	uint64_t idle = 1000ULL * f->target->settings->idle_timeout;
 
+	upstream_connected(f);
 	f->state = FLOW_RELAYING;
 	f->active = l->now;
 	f->end[CLIENT].readable = true;
@@ -108,6 +109,26 @@ static void flow_connect(struct flow *f)
 	}
 	f->state = FLOW_CONNECTING;
 	loop_timeout(l, f, l->now + 1000ULL * f->target->settings->connect_timeout);
+}
+
+/* Another upstream, if there is one; else the end. */
+static void flow_redial(struct flow *f, int error)
+{
+	if (upstream_failed(f, error))
+		flow_connect(f);
+	else
+		flow_close(f, upstream_reason(error));
+}
+
+static void flow_dialed(struct flow *f)
+{
+	int r = f->dial ? upstream_result(f) : 0;
+
+	if (r < 0)
+		flow_redial(f, r);
+	else
+		/* On failure too: the read finds the error, and what came before a reset. */
+		flow_connected(f);
 }
 
 static void warn_refused(struct flow *f, enum flow_reason reason)
@@ -171,9 +192,8 @@ void flow_event(struct flow *f, enum side side, uint32_t events)
 	relay_note(f, side, events);
 	switch ((enum flow_state)f->state) {
 	case FLOW_CONNECTING:
-		/* On failure too: the read finds the error, and what came before a reset. */
 		if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
-			flow_connected(f);
+			flow_dialed(f);
 		break;
 	case FLOW_RELAYING:
 		relay_run(f);
@@ -275,7 +295,7 @@ void flow_due(struct flow *f)
 {
 	switch ((enum flow_state)f->state) {
 	case FLOW_CONNECTING:
-		flow_close(f, FLOW_END_TIMEOUT);
+		flow_redial(f, -ETIMEDOUT);
 		break;
 	case FLOW_RELAYING:
 		relaying_due(f);
@@ -328,11 +348,10 @@ void flow_close(struct flow *f, enum flow_reason reason)
 	wheel_remove(&l->wheel, &f->timer);
 	close_end(&f->end[SERVER], reason != FLOW_END_FIN);
 	close_end(&f->end[CLIENT], reason != FLOW_END_FIN);
-	if (f->guarded)
-		guard_forget(&l->shared->guard, &f->source, &f->destination);
 	count_add(&l->counters.ended[reason], 1);
 	atomic_fetch_sub(&l->shared->connections, 1);
 	flowlog_flow(&l->log, f);
+	upstream_release(f);
 	target_forget_flow(f->target);
 	TAILQ_INSERT_TAIL(&l->dead, f, link);
 }

@@ -14,6 +14,7 @@
 #include "counters.h"
 #include "wheel.h"
 
+struct dial;
 struct held;
 struct loop;
 struct pipe;
@@ -62,6 +63,8 @@ struct flow {
 	struct address source;	  /* of the upstream socket; port 0: not asked for */
 	uint32_t unacked;	  /* at the last look, to see slow receivers move */
 	uint32_t rule;		  /* priority, if rule_known */
+	struct dial *dial;	  /* upstream.h; NULL once connected, or for one server only */
+	uint8_t upstream;	  /* of the target's, plus 1; 0: the original destination */
 	uint8_t state;		  /* enum flow_state */
 	uint8_t reason;		  /* enum flow_reason, once something has gone wrong */
 	uint8_t reason_set : 1;

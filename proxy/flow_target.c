@@ -4,12 +4,17 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int target_new(struct target **out, struct target_settings *settings)
+int target_new(struct target **out, struct target_settings *settings,
+	       const struct target *before)
 {
 	struct target *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
+	if (balance_init(&t->balance, settings, before ? &before->balance : NULL) < 0) {
+		free(t);
+		return -ENOMEM;
+	}
 	t->users = 1;
 	t->settings = target_settings_get(settings);
 	*out = t;
@@ -20,6 +25,7 @@ void target_put(struct target *t)
 {
 	if (atomic_fetch_sub(&t->users, 1) > 1)
 		return;
+	balance_release(&t->balance);
 	target_settings_put(t->settings);
 	free(t);
 }

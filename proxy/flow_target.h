@@ -15,10 +15,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "balance.h"
 #include "settings.h"
 
 struct target {
 	struct target_settings *settings; /* one use of them is ours */
+	struct balance balance; /* of upstreams; empty: the original destination */
 	_Atomic uint32_t users; /* target_loops, and who made it */
 };
 
@@ -29,8 +31,12 @@ struct target_loop {
 	bool current;	 /* more may come */
 };
 
-/* *out has one user, the caller. 0 or -ENOMEM. */
-int target_new(struct target **out, struct target_settings *settings);
+/*
+ * *out has one user, the caller. What the settings have in common with those of before, if that
+ * is not NULL, goes on as it is. 0 or -ENOMEM.
+ */
+int target_new(struct target **out, struct target_settings *settings,
+	       const struct target *before);
 void target_put(struct target *t);
 
 /* A loop's part of t. NULL: out of memory. */

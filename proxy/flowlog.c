@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "loop.h"
+#include "upstream.h"
 
 enum { LOG_PIPE_SIZE = 1 << 20, QUIET_MS = 1000, LINE_MAX_LEN = 512, STOP_SECONDS = 1 };
 
@@ -48,7 +49,7 @@ static void add_line(struct flowlog *log, int to, const char *line, size_t len)
 void flowlog_flow(struct flowlog *log, const struct flow *f)
 {
 	char client[ADDRESS_STR], destination[ADDRESS_STR], source[ADDRESS_STR] = "-";
-	char rule[16] = "-";
+	char server[ADDRESS_STR + 16] = "", rule[16] = "-";
 	char line[LINE_MAX_LEN];
 	int len;
 
@@ -56,13 +57,16 @@ void flowlog_flow(struct flowlog *log, const struct flow *f)
 		return;
 	if (f->source.port)
 		address_str(source, &f->source);
+	if (f->upstream)
+		snprintf(server, sizeof(server), " server=%s",
+			 address_str(destination, upstream_address(f)));
 	if (f->rule_known)
 		snprintf(rule, sizeof(rule), "%u", f->rule);
 	len = snprintf(line, sizeof(line),
-		       "flow proto=tcp client=%s destination=%s source=%s rule=%s up=%llu "
+		       "flow proto=tcp client=%s destination=%s%s source=%s rule=%s up=%llu "
 		       "down=%llu ms=%llu end=%s\n",
 		       address_str(client, &f->client), address_str(destination, &f->destination),
-		       source, rule, (unsigned long long)f->end[CLIENT].bytes,
+		       server, source, rule, (unsigned long long)f->end[CLIENT].bytes,
 		       (unsigned long long)f->end[SERVER].bytes,
 		       (unsigned long long)(log->loop->now - f->started),
 		       flow_reason_name(f->reason));

@@ -176,16 +176,20 @@ static bool is_local(struct guard *g, struct guard_cache *cache, uint64_t now,
 	return e->local;
 }
 
+/* Asked afresh, not from the cache: it is rare, and the address may be a minute old. */
+bool guard_is_listener(const struct guard *g, const struct address *a)
+{
+	return (g->ports[a->port / 8] & 1U << (a->port % 8)) && probe_local(a);
+}
+
 enum flow_reason guard_check(struct guard *g, struct guard_cache *cache, uint64_t now,
 			     bool own_source, const struct address *client,
 			     const struct address *destination)
 {
 	if (guard_is_bad_destination(client, destination))
 		return FLOW_END_DESTINATION;
-	/* A listener's port at a local address: somebody knocks at the listener itself. Asked
-	 * afresh, not from the cache: it is rare, and the address may be a minute old. */
-	if ((g->ports[destination->port / 8] & 1U << (destination->port % 8)) &&
-	    probe_local(destination))
+	/* Somebody knocks at the listener itself. */
+	if (guard_is_listener(g, destination))
 		return FLOW_END_SELF;
 	if (!own_source)
 		return FLOW_END_FIN;

@@ -55,6 +55,9 @@ void guard_release(struct guard *g);
 /* A port one of our listeners has. */
 void guard_add_port(struct guard *g, uint16_t port);
 
+/* Is this one of our listeners? */
+bool guard_is_listener(const struct guard *g, const struct address *a);
+
 /*
  * May a connection from client to destination be made? FLOW_END_FIN if so, else
  * FLOW_END_SELF or FLOW_END_DESTINATION. May arm the guard. own_source: our socket would have an

@@ -140,6 +140,17 @@ static int load(struct settings *s)
 	return r < 0 ? shunt_err(-EBADMSG, "%s", err) : 0;
 }
 
+static int check(const struct settings *s)
+{
+	const struct setting *at;
+	char err[256];
+
+	for (uint32_t i = 0; i < s->n_targets; i++)
+		if (target_settings_check(s->targets[i], &at, err, sizeof(err)) < 0)
+			return shunt_err(-EINVAL, "target '%s': %s", s->targets[i]->name, err);
+	return 0;
+}
+
 int options_parse(struct settings *s, int argc, char **argv)
 {
 	int r = walk(s, argc, argv, true);
@@ -151,5 +162,6 @@ int options_parse(struct settings *s, int argc, char **argv)
 		if (r < 0)
 			return r;
 	}
-	return walk(s, argc, argv, false);
+	r = walk(s, argc, argv, false);
+	return r ? r : check(s);
 }

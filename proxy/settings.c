@@ -62,6 +62,27 @@ int target_settings_new(struct target_settings **out, const char *name)
 	return 0;
 }
 
+/* Each row: the setting wants another one. */
+int target_settings_check(const struct target_settings *t, const struct setting **at, char *err,
+			  size_t err_size)
+{
+	const struct {
+		bool wrong;
+		const char *name, *why;
+	} rules[] = {
+		{ t->health_interval && !t->upstreams.n, "health-interval", "needs 'upstreams'" },
+	};
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		if (!rules[i].wrong)
+			continue;
+		*at = settings_find(rules[i].name);
+		snprintf(err, err_size, "%s: %s", rules[i].name, rules[i].why);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 struct target_settings *target_settings_get(struct target_settings *t)
 {
 	atomic_fetch_add(&t->users, 1);

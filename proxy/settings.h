@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "address.h"
+
 enum source_mode {
 	SOURCE_PROXY,	    /* the host's own address */
 	SOURCE_CLIENT,	    /* the client's address, a port of the kernel's choice */
@@ -26,6 +28,25 @@ enum splice_mode {
 	SPLICE_NEVER,
 	SPLICE_ALWAYS,
 };
+
+enum balance_mode {
+	BALANCE_ROUNDROBIN,
+	BALANCE_LEASTCONN,
+	BALANCE_SOURCE, /* consistent hash of the client's address */
+};
+
+struct upstream_spec {
+	struct address address;
+	uint32_t weight;
+};
+
+/* SETTING_UPSTREAMS; n 0: the original destination */
+struct upstream_list {
+	struct upstream_spec *v;
+	uint32_t n;
+};
+
+enum { UPSTREAMS_MAX = 64, UPSTREAM_WEIGHT_MAX = 256 };
 
 /*
  * Of one target. Read-only once the file and the options are read, so threads share it; it lives
@@ -40,6 +61,14 @@ struct target_settings {
 	uint32_t connect_timeout; /* seconds, as all times here */
 	uint32_t idle_timeout;
 	uint32_t half_closed_timeout;
+	struct upstream_list upstreams;
+	uint32_t balance; /* enum balance_mode */
+	uint32_t retries;
+	uint32_t health_interval; /* 0: no checks */
+	uint32_t health_timeout;
+	uint32_t health_rise, health_fall;
+	uint32_t fail_limit; /* 0: connections that fail say nothing */
+	uint32_t fail_hold;
 };
 
 struct settings {
@@ -63,7 +92,15 @@ enum setting_scope {
 	SETTING_ALONE,	 /* of the only target, where the file has no targets: */
 };
 
-enum setting_type { SETTING_TEXT, SETTING_NAME, SETTING_NUMBER, SETTING_CHOICE, SETTING_FLAG };
+enum setting_type {
+	SETTING_TEXT,
+	SETTING_NAME,
+	SETTING_NUMBER,
+	SETTING_CHOICE,
+	SETTING_FLAG,
+	/* Lists: of the file, or with commas. */
+	SETTING_UPSTREAMS,
+};
 
 struct setting {
 	const char *name;
@@ -100,6 +137,12 @@ int target_settings_set(struct target_settings *t, const struct setting *setting
 			const char *value, char *err, size_t err_size);
 struct target_settings *target_settings_get(struct target_settings *t);
 void target_settings_put(struct target_settings *t);
+/*
+ * Do the settings of t go together? If not, -EINVAL with err and the setting at fault, which is
+ * one that was given.
+ */
+int target_settings_check(const struct target_settings *t, const struct setting **at, char *err,
+			  size_t err_size);
 /* Take over t as the last of s. 0 or -ENOMEM. */
 int settings_add_target(struct settings *s, struct target_settings *t);
 /* NULL if there is none of that name. */

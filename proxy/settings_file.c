@@ -81,6 +81,26 @@ static const struct setting *setting_of(struct file *f, const yaml_node_t *key, 
 	return NULL;
 }
 
+static int set_list(struct file *f, struct target_settings *t, const struct setting *setting,
+		    const yaml_node_t *list)
+{
+	const yaml_node_item_t *item = list->data.sequence.items.start;
+	void *field = (char *)t + setting->at;
+	char err[256];
+
+	setting_clear(setting, field);
+	for (; item < list->data.sequence.items.top; item++) {
+		const yaml_node_t *node = node_at(f, *item);
+		const char *text = text_of(f, node);
+
+		if (!text)
+			return -EINVAL;
+		if (setting_append(setting, field, text, err, sizeof(err)) < 0)
+			return file_error(f, &node->start_mark, "%s", err);
+	}
+	return 0;
+}
+
 /* t NULL: set what is the process's; else what is the target's. */
 static int set_value(struct file *f, struct target_settings *t, const struct setting *setting,
 		     const yaml_node_t *value)
@@ -91,6 +111,8 @@ static int set_value(struct file *f, struct target_settings *t, const struct set
 
 	if ((setting->scope == SETTING_PROCESS) == (t != NULL))
 		return 0;
+	if (setting_is_list(setting) && value->type == YAML_SEQUENCE_NODE)
+		return set_list(f, t, setting, value);
 	text = text_of(f, value);
 	if (!text)
 		return -EINVAL;
@@ -146,6 +168,33 @@ static int check_twice(struct file *f, const yaml_node_t *mapping)
 
 /* ---- targets ---- */
 
+/* Where a mapping says something about a setting; NULL nowhere. */
+static const yaml_node_t *find_key(struct file *f, const yaml_node_t *mapping, const char *word)
+{
+	const yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
+
+	for (; pair < mapping->data.mapping.pairs.top; pair++)
+		if (!strcmp((char *)node_at(f, pair->key)->data.scalar.value, word))
+			return node_at(f, pair->key);
+	return NULL;
+}
+
+static int check_target(struct file *f, const struct target_settings *t, const yaml_node_t *top,
+			const yaml_node_t *values)
+{
+	const struct setting *setting;
+	const yaml_node_t *at = NULL;
+	char err[256];
+
+	if (!target_settings_check(t, &setting, err, sizeof(err)))
+		return 0;
+	if (values && values->type == YAML_MAPPING_NODE)
+		at = find_key(f, values, setting->name);
+	if (!at)
+		at = find_key(f, top, setting->name);
+	return file_error(f, at ? &at->start_mark : &top->start_mark, "%s", err);
+}
+
 static int read_target(struct file *f, const yaml_node_t *top, const yaml_node_t *key,
 		       const yaml_node_t *values)
 {
@@ -166,14 +215,18 @@ static int read_target(struct file *f, const yaml_node_t *top, const yaml_node_t
 	if (r < 0)
 		return file_error(f, &key->start_mark, "%s", err);
 	r = set_values(f, top, t, false);
-	/* `web:` with nothing below is a target that is as the top says. */
-	if (r < 0 || (values->type == YAML_SCALAR_NODE && !values->data.scalar.length))
+	if (r < 0)
 		return r;
-	if (values->type != YAML_MAPPING_NODE)
-		return file_error(f, &values->start_mark, "expected settings of target '%s'",
-				  t->name);
-	r = check_twice(f, values);
-	return r < 0 ? r : set_values(f, values, t, true);
+	/* `web:` with nothing below is a target that is as the top says. */
+	if (values->type == YAML_MAPPING_NODE) {
+		r = check_twice(f, values);
+		if (!r)
+			r = set_values(f, values, t, true);
+	} else if (values->type != YAML_SCALAR_NODE || values->data.scalar.length) {
+		r = file_error(f, &values->start_mark, "expected settings of target '%s'",
+			       t->name);
+	}
+	return r < 0 ? r : check_target(f, t, top, values);
 }
 
 static int read_targets(struct file *f, const yaml_node_t *top, const yaml_node_t *targets)
@@ -209,6 +262,14 @@ static const yaml_node_t *find_targets(struct file *f, const yaml_node_t *top)
 	return NULL;
 }
 
+static int read_only_target(struct file *f, const yaml_node_t *top)
+{
+	struct target_settings *t = f->s->targets[0];
+	int r = set_values(f, top, t, false);
+
+	return r < 0 ? r : check_target(f, t, top, NULL);
+}
+
 /* ---- the file ---- */
 
 static int read_top(struct file *f)
@@ -226,7 +287,7 @@ static int read_top(struct file *f)
 	if (r < 0)
 		return r;
 	targets = find_targets(f, top);
-	r = targets ? read_targets(f, top, targets) : set_values(f, top, f->s->targets[0], false);
+	r = targets ? read_targets(f, top, targets) : read_only_target(f, top);
 	return r < 0 ? r : set_values(f, top, NULL, false);
 }
 

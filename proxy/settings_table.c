@@ -19,6 +19,13 @@ static const char *const splice_words[] = {
 	NULL,
 };
 
+static const char *const balance_words[] = {
+	[BALANCE_ROUNDROBIN] = "roundrobin",
+	[BALANCE_LEASTCONN] = "leastconn",
+	[BALANCE_SOURCE] = "source",
+	NULL,
+};
+
 enum { DAY = 86400 };
 
 #define OPTION(field) .scope = SETTING_OPTION, .at = offsetof(struct settings, field)
@@ -67,6 +74,32 @@ const struct setting settings_table[] = {
 	{ "half-closed-timeout", 0, TARGET(half_closed_timeout), .type = SETTING_NUMBER,
 	  .min = 1, .max = DAY, .argument = "S", .initial = "60",
 	  .help = "seconds of silence after one side has finished" },
+	{ "upstreams", 0, TARGET(upstreams), .type = SETTING_UPSTREAMS, .argument = "LIST",
+	  .help = "connect to these, ADDR:PORT [weight N], not to the original destination" },
+	{ "balance", 0, TARGET(balance), .type = SETTING_CHOICE, .words = balance_words,
+	  .argument = "HOW", .initial = "roundrobin",
+	  .help = "choice of an upstream: roundrobin, leastconn or source" },
+	{ "retries", 0, TARGET(retries), .type = SETTING_NUMBER, .min = 0,
+	  .max = UPSTREAMS_MAX - 1, .argument = "N", .initial = "3",
+	  .help = "other upstreams to try where one cannot be reached" },
+	{ "health-interval", 0, TARGET(health_interval), .type = SETTING_NUMBER, .min = 1,
+	  .max = DAY, .argument = "S",
+	  .help = "seconds between checks of each upstream; default: no checks" },
+	{ "health-timeout", 0, TARGET(health_timeout), .type = SETTING_NUMBER, .min = 1,
+	  .max = DAY, .argument = "S", .initial = "3",
+	  .help = "seconds an upstream has to accept a check" },
+	{ "health-rise", 0, TARGET(health_rise), .type = SETTING_NUMBER, .min = 1, .max = 100,
+	  .argument = "N", .initial = "2",
+	  .help = "checks in a row that bring an upstream back" },
+	{ "health-fall", 0, TARGET(health_fall), .type = SETTING_NUMBER, .min = 1, .max = 100,
+	  .argument = "N", .initial = "3",
+	  .help = "failed checks in a row that take an upstream out" },
+	{ "fail-limit", 0, TARGET(fail_limit), .type = SETTING_NUMBER, .min = 0, .max = 1000,
+	  .argument = "N", .initial = "3",
+	  .help = "failed connections in a row that take an upstream out; 0: none do" },
+	{ "fail-hold", 0, TARGET(fail_hold), .type = SETTING_NUMBER, .min = 1, .max = DAY,
+	  .argument = "S", .initial = "10",
+	  .help = "seconds an upstream stays out after fail-limit" },
 };
 
 const size_t settings_count = sizeof(settings_table) / sizeof(settings_table[0]);

@@ -102,6 +102,94 @@ static bool parse_flag(bool *out, const char *value)
 	return true;
 }
 
+/* ---- lists ---- */
+
+bool setting_is_list(const struct setting *setting)
+{
+	return setting->type >= SETTING_UPSTREAMS;
+}
+
+/* "ADDR:PORT" or "ADDR:PORT weight N" */
+static bool parse_upstream(struct upstream_spec *out, const char *text)
+{
+	char address[80], number[8];
+	int end = 0;
+
+	out->weight = 1;
+	if (sscanf(text, " %79s%n", address, &end) != 1 || !address_parse(&out->address, address))
+		return false;
+	text += end;
+	if (!text[strspn(text, " ")])
+		return true;
+	if (sscanf(text, " weight %7s %n", number, &end) != 1 || text[end])
+		return false;
+	return parse_number(&out->weight, number, 1, UPSTREAM_WEIGHT_MAX);
+}
+
+static int append_upstream(const struct setting *setting, struct upstream_list *list,
+			   const char *element, char *err, size_t err_size)
+{
+	struct upstream_spec spec, *v;
+
+	if (!parse_upstream(&spec, element))
+		return bad_value(setting, element, err, err_size,
+				 "not ADDR:PORT, or ADDR:PORT weight 1 to %d", UPSTREAM_WEIGHT_MAX);
+	for (uint32_t i = 0; i < list->n; i++)
+		if (address_equal(&list->v[i].address, &spec.address))
+			return bad_value(setting, element, err, err_size, "given twice");
+	if (list->n == UPSTREAMS_MAX)
+		return bad_value(setting, element, err, err_size, "more than %d", UPSTREAMS_MAX);
+	v = reallocarray(list->v, list->n + 1, sizeof(*v));
+	if (!v) {
+		snprintf(err, err_size, "%s: out of memory", setting->name);
+		return -ENOMEM;
+	}
+	list->v = v;
+	v[list->n++] = spec;
+	return 0;
+}
+
+int setting_append(const struct setting *setting, void *field, const char *element, char *err,
+		   size_t err_size)
+{
+	switch (setting->type) {
+	case SETTING_UPSTREAMS:
+		return append_upstream(setting, field, element, err, err_size);
+	default:
+		return -EINVAL;
+	}
+}
+
+/* All that a list of any type is made of. */
+union any_list {
+	struct upstream_list upstreams;
+};
+
+static int parse_list(const struct setting *setting, void *field, const char *value, char *err,
+		      size_t err_size)
+{
+	union any_list list = { 0 };
+	char *copy = strdup(value), *rest = copy, *element;
+	int r = 0;
+
+	if (!copy) {
+		snprintf(err, err_size, "%s: out of memory", setting->name);
+		return -ENOMEM;
+	}
+	while (!r && (element = strsep(&rest, ",")))
+		r = setting_append(setting, &list, element, err, err_size);
+	free(copy);
+	if (r < 0) {
+		setting_clear(setting, &list);
+		return r;
+	}
+	setting_clear(setting, field);
+	memcpy(field, &list, sizeof(list));
+	return 0;
+}
+
+/* ---- any ---- */
+
 int setting_parse(const struct setting *setting, void *field, const char *value, char *err,
 		  size_t err_size)
 {
@@ -133,6 +221,8 @@ int setting_parse(const struct setting *setting, void *field, const char *value,
 		if (parse_flag(field, value))
 			return 0;
 		return bad_value(setting, value, err, err_size, "neither true nor false");
+	case SETTING_UPSTREAMS:
+		return parse_list(setting, field, value, err, err_size);
 	}
 	return -EINVAL;
 }
@@ -148,6 +238,10 @@ void setting_clear(const struct setting *setting, void *field)
 	case SETTING_NUMBER:
 	case SETTING_CHOICE:
 	case SETTING_FLAG:
+		break;
+	case SETTING_UPSTREAMS:
+		free(((struct upstream_list *)field)->v);
+		memset(field, 0, sizeof(struct upstream_list));
 		break;
 	}
 }

@@ -8,6 +8,10 @@
 /* Write *field. -EINVAL with err set, or -ENOMEM likewise; *field is as it was then. */
 int setting_parse(const struct setting *setting, void *field, const char *value, char *err,
 		  size_t err_size);
+bool setting_is_list(const struct setting *setting);
+/* Of a list: add one element. As setting_parse() else. */
+int setting_append(const struct setting *setting, void *field, const char *element, char *err,
+		   size_t err_size);
 /* Free what *field owns; it is zero then. */
 void setting_clear(const struct setting *setting, void *field);
 /* value as a message may show it: printable, cut where it is long. buf has SETTING_SHOWN bytes. */

@@ -3,16 +3,54 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "flow.h"
 #include "loop.h"
 
 static int set_int(int fd, int level, int option, int value)
 {
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
+
+/* ---- which server ---- */
+
+const struct address *upstream_address(const struct flow *f)
+{
+	if (!f->upstream)
+		return &f->destination;
+	return &f->target->target->balance.upstreams[f->upstream - 1]->address;
+}
+
+/* 0, also where there is nothing to choose. */
+static int pick(struct flow *f)
+{
+	struct balance *b = &f->target->target->balance;
+	/* The client's address is of its own family. */
+	int family = upstream_has_own_source(f->target->settings) ? AF_UNSPEC
+								  : address_family(&f->client);
+	int i;
+
+	if (!b->n)
+		return 0;
+	if (!f->dial)
+		f->dial = calloc(1, sizeof(*f->dial));
+	if (!f->dial)
+		return -ENOMEM;
+	i = balance_pick(b, &f->client, family, f->dial->tried, f->loop->now);
+	if (i < 0)
+		return f->dial->error ? f->dial->error : -EHOSTUNREACH;
+	f->dial->tried |= 1ULL << i;
+	if (f->dial->attempts++)
+		count_add(&f->loop->counters.v[COUNT_UPSTREAM_RETRIES], 1);
+	f->upstream = (uint8_t)(i + 1);
+	/* Somebody may have written our own listener into the file. */
+	return guard_is_listener(&f->loop->shared->guard, upstream_address(f)) ? -ELOOP : 0;
+}
+
+/* ---- from whose address ---- */
 
 bool upstream_has_own_source(const struct target_settings *s)
 {
@@ -48,7 +86,7 @@ static int bind_source(int fd, const struct flow *f, enum source_mode mode)
 static int try_connect(struct flow *f, enum source_mode mode)
 {
 	struct sockaddr_storage sa;
-	socklen_t len = address_to_sockaddr(&sa, &f->destination);
+	socklen_t len = address_to_sockaddr(&sa, upstream_address(f));
 	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int r;
 
@@ -82,7 +120,7 @@ static void learn_source(struct flow *f)
 	address_from_sockaddr(&f->source, &sa);
 	if (!guarded)
 		return;
-	f->guarded = guard_note(&shared->guard, &f->source, &f->destination);
+	f->guarded = guard_note(&shared->guard, &f->source, upstream_address(f));
 	if (!f->guarded)
 		count_add(&f->loop->counters.v[COUNT_GUARD_FULL], 1);
 }
@@ -93,11 +131,14 @@ static bool is_port_error(int r)
 	return r == -EADDRNOTAVAIL || r == -EADDRINUSE || r == -EACCES;
 }
 
-int upstream_connect(struct flow *f)
+static int connect_once(struct flow *f)
 {
-	enum source_mode mode = f->target->settings->source;
-	int r = try_connect(f, mode);
+	enum source_mode mode = (enum source_mode)f->target->settings->source;
+	int r = pick(f);
 
+	if (r < 0)
+		return r;
+	r = try_connect(f, mode);
 	if (mode == SOURCE_CLIENT_PORT && is_port_error(r)) {
 		count_add(&f->loop->counters.v[COUNT_PORT_RETRIES], 1);
 		r = try_connect(f, SOURCE_CLIENT);
@@ -105,6 +146,101 @@ int upstream_connect(struct flow *f)
 	if (!r || r == -EINPROGRESS)
 		learn_source(f);
 	return r;
+}
+
+int upstream_connect(struct flow *f)
+{
+	int r;
+
+	do {
+		r = connect_once(f);
+	} while (r && r != -EINPROGRESS && upstream_failed(f, r));
+	return r;
+}
+
+int upstream_result(struct flow *f)
+{
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	if (getsockopt(f->end[SERVER].fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return -errno;
+	return -error;
+}
+
+/* ---- another one ---- */
+
+/* Is it the upstream's fault? Else it is ours, or that of what we asked for. */
+static bool is_fault_of_upstream(int error)
+{
+	switch (-error) {
+	case ECONNREFUSED:
+	case ECONNRESET:
+	case ETIMEDOUT:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void blame_upstream(struct flow *f)
+{
+	const struct target_settings *s = f->target->settings;
+	struct loop *l = f->loop;
+	char text[ADDRESS_STR];
+
+	if (!balance_failed(&f->target->target->balance, f->upstream - 1, l->now))
+		return;
+	count_add(&l->counters.v[COUNT_UPSTREAMS_OUT], 1);
+	flowlog_warn(&l->log, "upstream %s of target '%s' is out for %u s: connections to it fail",
+		     address_str(text, upstream_address(f)), s->name, s->fail_hold);
+}
+
+static void leave_server(struct flow *f)
+{
+	if (f->guarded)
+		guard_forget(&f->loop->shared->guard, &f->source, upstream_address(f));
+	f->guarded = false;
+	if (f->upstream)
+		balance_leave(&f->target->target->balance, f->upstream - 1);
+	f->upstream = 0;
+}
+
+bool upstream_failed(struct flow *f, int error)
+{
+	struct end *e = &f->end[SERVER];
+
+	/* The original destination, or no upstream was to be had. */
+	if (!f->upstream || upstream_reason(error) == FLOW_END_LIMIT)
+		return false;
+	if (is_fault_of_upstream(error))
+		blame_upstream(f);
+	if (f->dial->attempts > f->target->settings->retries)
+		return false;
+	leave_server(f);
+	if (e->fd >= 0)
+		close(e->fd);
+	*e = (struct end){ .fd = -1 };
+	f->dial->error = error;
+	return true;
+}
+
+void upstream_connected(struct flow *f)
+{
+	if (f->upstream)
+		balance_worked(&f->target->target->balance, f->upstream - 1);
+	free(f->dial);
+	f->dial = NULL;
+}
+
+void upstream_release(struct flow *f)
+{
+	leave_server(f);
+	free(f->dial);
+	f->dial = NULL;
 }
 
 enum flow_reason upstream_reason(int error)
@@ -119,8 +255,11 @@ enum flow_reason upstream_reason(int error)
 	case EADDRNOTAVAIL:
 	case EADDRINUSE:
 		return FLOW_END_NO_PORT;
+	case ELOOP:
+		return FLOW_END_SELF;
 	case ENETUNREACH:
 	case EHOSTUNREACH:
+	case EHOSTDOWN:
 	case ENETDOWN:
 	case EACCES:
 	case EPERM:

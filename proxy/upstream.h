@@ -1,20 +1,45 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The connection to the original destination: whose address it comes from, and its options. */
+/*
+ * The connection to the server: to which one, from whose address, and another where it fails.
+ * The server is the original destination, or one of the target's upstreams; then, as long as
+ * nothing of the client's has been sent, another one can be tried.
+ */
 #ifndef SHUNT_PROXY_UPSTREAM_H
 #define SHUNT_PROXY_UPSTREAM_H
 
 #include <stdbool.h>
 
 #include "counters.h"
+#include "flow.h"
 
-struct flow;
 struct target_settings;
+
+/* Of a flow that is not yet connected to one of several upstreams. */
+struct dial {
+	uint64_t tried; /* bit i: upstream i */
+	uint32_t attempts;
+	int error;	/* of the last one */
+};
 
 /*
  * Open the server's end of f and begin to connect. 0 connected, -EINPROGRESS, or another
  * -errno with no descriptor left. f->source is filled if anybody will want it.
  */
 int upstream_connect(struct flow *f);
+/* What a connection that is no longer in progress has come to: 0 or -errno. */
+int upstream_result(struct flow *f);
+/*
+ * The connection failed with error (-errno, -ETIMEDOUT if it took too long). True: the server's
+ * end is closed and upstream_connect() may be called again, which takes another one.
+ */
+bool upstream_failed(struct flow *f, int error);
+/* It is there, and bytes may flow. */
+void upstream_connected(struct flow *f);
+/* f ends, in whatever state. */
+void upstream_release(struct flow *f);
+
+/* Where f is connected to, or tries. */
+const struct address *upstream_address(const struct flow *f);
 /* Do its connections have an address of this host, as opposed to the client's? */
 bool upstream_has_own_source(const struct target_settings *s);
 /* What an error of upstream_connect() means for the flow. */

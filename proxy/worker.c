@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "health.h"
 #include "loop.h"
 #include "privileges.h"
 #include "shunt/shunt.h"
@@ -30,6 +31,7 @@ struct worker {
 	struct shared shared;
 	struct target *targets[SHUNT_MAX_TARGETS]; /* in the order of the settings */
 	uint32_t n_targets;
+	struct health *health[SHUNT_MAX_TARGETS]; /* of each; NULL without checks */
 	struct loop *loops[SHUNT_TARGET_SLOTS];
 	uint32_t n_loops;
 	uint32_t n_running;
@@ -43,6 +45,17 @@ struct worker {
 enum { EVENT_CHANNEL, EVENT_SIGNAL, EVENT_DONE, EVENT_DEADLINE };
 
 /* ---- limits ---- */
+
+/* One for each upstream that may be in a check. */
+static uint64_t check_fds(const struct worker *w)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < w->n_targets; i++)
+		if (w->targets[i]->settings->health_interval)
+			n += w->targets[i]->balance.n;
+	return n;
+}
 
 /*
  * Two descriptors for each flow, two for each pipe, and what is open now. Nothing is
@@ -59,7 +72,7 @@ static int set_limits(struct worker *w)
 	if (lowest < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return shunt_err(-errno, "cannot count descriptors: %s", strerror(errno));
 	close(lowest);
-	open = (uint64_t)lowest + RESERVED_FDS;
+	open = (uint64_t)lowest + RESERVED_FDS + check_fds(w);
 	/* A small limit is for flows first: they can do without pipes. */
 	if (pipes > limit.rlim_cur / 16)
 		pipes = limit.rlim_cur / 16;
@@ -251,10 +264,23 @@ static int make_targets(struct worker *w)
 	const struct settings *s = w->config->settings;
 
 	for (; w->n_targets < s->n_targets; w->n_targets++) {
-		int r = target_new(&w->targets[w->n_targets], s->targets[w->n_targets]);
+		int r = target_new(&w->targets[w->n_targets], s->targets[w->n_targets],
+				   NULL);
 
 		if (r < 0)
 			return shunt_err(r, "cannot make a target: %s", strerror(-r));
+	}
+	return 0;
+}
+
+static int start_checks(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->n_targets; i++) {
+		int r = health_start(&w->health[i], w->base, w->targets[i], w->shared.mark,
+				     w->shared.log_fds[STDERR_FILENO]);
+
+		if (r < 0)
+			return shunt_err(r, "cannot start checks: %s", strerror(-r));
 	}
 	return 0;
 }
@@ -306,6 +332,8 @@ static int start(struct worker *w)
 	r = start_writers(w);
 	if (!r)
 		r = set_limits(w);
+	if (!r)
+		r = start_checks(w);
 	for (uint32_t i = 0; i < w->n_loops && !r; i++) {
 		r = loop_start(w->loops[i]);
 		if (r < 0)
@@ -329,8 +357,10 @@ static void release(struct worker *w)
 		if (s)
 			shunt_close(s);
 	}
-	for (uint32_t i = 0; i < w->n_targets; i++)
+	for (uint32_t i = 0; i < w->n_targets; i++) {
+		health_stop(w->health[i]);
 		target_put(w->targets[i]);
+	}
 	for (int i = 0; i < 2; i++)
 		flowlog_writer_stop(&w->writers[i]);
 	for (int i = 0; i < 4; i++)

@@ -14,7 +14,7 @@ static struct target *make(struct target_settings **settings, const char *name)
 	struct target *t;
 
 	assert_int_equal(target_settings_new(settings, name), 0);
-	assert_int_equal(target_new(&t, *settings), 0);
+	assert_int_equal(target_new(&t, *settings, NULL), 0);
 	return t;
 }
 

@@ -122,6 +122,57 @@ static void test_targets(void **state)
 	settings_release(&s);
 }
 
+static void test_upstreams(void **state)
+{
+	static const char *const texts[] = {
+		"upstreams: 192.0.2.1:80, [2001:db8::1]:65535 weight 256 ,192.0.2.2:1\n",
+		"upstreams: [192.0.2.1:80, '[2001:db8::1]:65535  weight  256', 192.0.2.2:1]\n",
+		"upstreams: 192.0.2.9:9\ntargets: {default: {upstreams: [192.0.2.1:80, "
+		"'[2001:db8::1]:65535 weight 256', '192.0.2.2:1 weight 1']}}\n",
+	};
+	char err[256] = "", text[ADDRESS_STR];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		struct upstream_list *list;
+		struct settings s;
+
+		settings_init(&s);
+		assert_int_equal(load(&s, texts[i], err, sizeof(err)), 0);
+		list = &s.targets[0]->upstreams;
+		assert_int_equal(list->n, 3);
+		assert_string_equal(address_str(text, &list->v[0].address), "192.0.2.1:80");
+		assert_int_equal(list->v[0].weight, 1);
+		assert_string_equal(address_str(text, &list->v[1].address),
+				    "[2001:db8::1]:65535");
+		assert_int_equal(list->v[1].weight, 256);
+		assert_int_equal(list->v[2].weight, 1);
+		/* A bad list leaves the one that is there. */
+		assert_int_equal(settings_set(&s, settings_find("upstreams"), "192.0.2.7:7,x", err,
+					      sizeof(err)), -EINVAL);
+		assert_int_equal(list->n, 3);
+		assert_int_equal(settings_set(&s, settings_find("upstreams"), "192.0.2.7:7", err,
+					      sizeof(err)), 0);
+		assert_int_equal(list->n, 1);
+		settings_release(&s);
+	}
+}
+
+static void test_addresses(void **state)
+{
+	static const char *const bad[] = {
+		"", ":", ":80", "192.0.2.1", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536",
+		"192.0.2.1:8 0", "192.0.2.1:+80", "192.0.2:80", "2001:db8::1:80", "[192.0.2.1]:80",
+		"[2001:db8::1]", "[2001:db8::1:80", "[]:80", "[::ffff:192.0.2.1]:80", "[::1]x:80",
+		"192.0.2.1:000080", "localhost:80",
+	};
+	struct address a;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++)
+		assert_false(address_parse(&a, bad[i]));
+}
+
 static void test_number_of_targets(void **state)
 {
 	char text[4096], err[256] = "";
@@ -183,6 +234,20 @@ static void test_bad_files(void **state)
 		{ "workers: 1\n--- \nport: 1\n", "f.yml:3:1: a second document" },
 		{ "a\tb\xc3\xa9: 1\n", "f.yml:1:1: 'a\?b\?\?': unknown setting" },
 		{ "[a]: 1\n", "f.yml:1:1: expected a value, not a list" },
+		{ "upstreams: [192.0.2.1:80, 192.0.2.1]\n",
+		  "f.yml:1:27: upstreams: '192.0.2.1': not ADDR:PORT, or ADDR:PORT weight 1 to 256" },
+		{ "upstreams: 192.0.2.1:80 weight 257\n",
+		  "f.yml:1:12: upstreams: '192.0.2.1:80 weight 257': not ADDR:PORT, or ADDR:PORT "
+		  "weight 1 to 256" },
+		{ "upstreams: 192.0.2.1:80 wait 2\n",
+		  "f.yml:1:12: upstreams: '192.0.2.1:80 wait 2': not ADDR:PORT, or ADDR:PORT weight "
+		  "1 to 256" },
+		{ "upstreams:\n- 192.0.2.1:1\n- 192.0.2.1:1\n",
+		  "f.yml:3:3: upstreams: '192.0.2.1:1': given twice" },
+		{ "upstreams: [[]]\n", "f.yml:1:13: expected a value, not a list" },
+		{ "health-interval: 1\n", "f.yml:1:1: health-interval: needs 'upstreams'" },
+		{ "health-interval: 1\ntargets:\n  a:\n    upstreams: 192.0.2.1:1\n  b:\n",
+		  "f.yml:1:1: health-interval: needs 'upstreams'" },
 		{ "targets:\n", "f.yml:1:9: expected 'NAME:' of a target" },
 		{ "targets: {}\n", "f.yml:1:10: expected 'NAME:' of a target" },
 		{ "targets: [a]\n", "f.yml:1:10: expected 'NAME:' of a target" },
@@ -259,6 +324,8 @@ int main(void)
 		cmocka_unit_test(test_names_differ),
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_targets),
+		cmocka_unit_test(test_upstreams),
+		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_number_of_targets),
 		cmocka_unit_test(test_empty_files),
 		cmocka_unit_test(test_bad_files),

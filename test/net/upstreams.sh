@@ -1,0 +1,229 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# A target with servers of its own: which one a flow goes to, and what happens without one.
+#
+#   cl ---- gw (shuntd) ---- sv: a, b and c, three nginx with an address each
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# start_nginx NAME: answers with its name
+start_nginx() {
+	start "nginx-$1" sv nginx -p "$T/nginx-$1" -c "$T/nginx-$1/conf" -e stderr
+	wait_for 10 "nsenter --net=/run/netns/sv ss -Hltn src ${AT[$1]} | grep -q ."
+}
+
+make_nginx() {
+	local dir=$T/nginx-$1
+
+	mkdir -p "$dir"
+	cat >"$dir/conf" <<-END
+		daemon off;
+		master_process off;
+		pid $dir/pid;
+		error_log stderr crit;
+		events { worker_connections 4096; }
+		http {
+			access_log off;
+			client_body_temp_path $dir/body;
+			proxy_temp_path $dir/proxy;
+			fastcgi_temp_path $dir/fastcgi;
+			uwsgi_temp_path $dir/uwsgi;
+			scgi_temp_path $dir/scgi;
+			server {
+				listen ${AT[$1]};
+				location / { return 200 "$1 \$remote_addr\n"; }
+			}
+		}
+	END
+	start_nginx "$1"
+}
+
+declare -A AT=()
+
+# The lab, and the servers of family $1; ports 80 go to target web.
+servers() {
+	local i=0 name
+
+	family "$1"
+	lab_up
+	for name in a b c; do
+		if ((FAM == 4)); then
+			AT[$name]=10.2.0.1$i:80
+			ip -n sv addr add 10.2.0.1$i/24 dev eth0
+		else
+			AT[$name]="[fd02::1$i]:80"
+			ip -n sv addr add fd02::1$i/64 dev eth0 nodad
+		fi
+		i=$((i + 1))
+		make_nginx $name
+	done
+	lab_mark
+	up -i u0
+	rules '100 in on c0 tcp to any port 80 proxy web fail closed'
+}
+
+# web LINE...: shuntd with target web, and these settings
+web() {
+	{
+		printf 'workers: 2\ntargets:\n  web:\n'
+		printf '    %s\n' "$@"
+	} >"$T/shuntd.yml"
+	shuntd -c "$T/shuntd.yml"
+}
+
+# ask N [CURL-OPTION...]: so many requests one after the other; "COUNT NAME" of who answered
+ask() {
+	in_ns cl curl -sS --noproxy '*' --max-time 5 --no-keepalive -H 'Connection: close' \
+		"${@:2}" "http://$SV_U/[1-$1]" | grep -v '^--_curl_--' | cut -d' ' -f1 |
+		sort | uniq -c | awk '{ print $1, $2 }' | paste -sd,
+}
+
+by_turns() {
+	servers "$1"
+	web "upstreams: ['${AT[a]} weight 2', '${AT[b]}', '${AT[c]}']" 'log-flows: true'
+	same answers "$(ask 40)" '20 a,10 b,10 c'
+	same source "$(fetch cl "http://$SV_U/" | cut -d' ' -f2)" "$GW_U"
+	wait_for 5 "(( \$(wc -l <$T/shuntd.out) == 41 ))"
+	same 'lines with a server' "$(grep -cF " server=${AT[b]} " "$T/shuntd.out")" 10
+	same retries "$(proxied upstream_retries)" 0
+}
+
+# connections_to NAME: that the gateway has open
+connections_to() {
+	nsenter --net=/run/netns/gw ss -Htn state established dst "${AT[$1]}" | wc -l
+}
+
+by_least() {
+	local name
+
+	servers "$1"
+	web "upstreams: ['${AT[a]} weight 2', '${AT[b]}', '${AT[c]}']" 'balance: leastconn' \
+		'source: client'
+	for name in 1 2 3 4; do
+		start "held-$name" cl socat -u "TCP:$SV_U:80" -
+		wait_for 5 "(( \$(connections_to a) + \$(connections_to b) + \
+			\$(connections_to c) == $name ))"
+	done
+	same 'connections to a, b, c' "$(connections_to a) $(connections_to b) $(connections_to c)" \
+		'2 1 1'
+	same source "$(fetch cl "http://$SV_U/" | cut -d' ' -f2)" "$CL"
+}
+
+# nth_client N: one more address of the client
+nth_client() {
+	((FAM == 4)) && echo "10.1.0.$1" || echo "fd01::$1"
+}
+
+by_source() {
+	local i answers='' again=''
+	local -a clients=({40..55})
+
+	servers "$1"
+	for i in "${clients[@]}"; do
+		ip -n cl addr add "$(nth_client "$i")/$( ((FAM == 4)) && echo 24 || echo 64)" \
+			dev eth0 nodad
+	done
+	web "upstreams: ['${AT[a]}', '${AT[b]}', '${AT[c]}']" 'balance: source' 'fail-limit: 1'
+	for i in "${clients[@]}"; do
+		answers+=$(ask 2 --interface "$(nth_client "$i")")
+		answers+=$'\n'
+	done
+	same 'clients with one server each' "$(grep -cxE '2 [abc]' <<<"$answers")" 16
+	same 'servers used' "$(sed '/^$/d' <<<"$answers" | sort -u | wc -l)" 3
+	stop nginx-b
+	for i in "${clients[@]}"; do
+		again+=$(ask 2 --interface "$(nth_client "$i")")
+		again+=$'\n'
+	done
+	same 'clients of a and c, of which none moves' \
+		"$(paste -d' ' <(echo "$answers") <(echo "$again") | grep '2 [ac] 2' |
+			awk '$2 != $4' | wc -l)" 0
+	same 'clients served' "$(grep -cxE '2 [ac]' <<<"$again")" 16
+}
+
+# A port without a server, and an address without a host.
+retried() {
+	local nobody
+
+	servers "$1"
+	nobody=$( ((FAM == 4)) && echo 10.2.0.77 || echo '[fd02::77]')
+	web "upstreams: ['${AT[a]}', '${AT[a]%:*}:81']" 'retries: 1' 'fail-limit: 2' 'fail-hold: 60'
+	same answers "$(ask 20)" '20 a'
+	# Its turns came until it was out.
+	same retries "$(proxied upstream_retries)" 2
+	same 'taken out' "$(proxied upstreams_out)" 1
+	grep -qF "upstream ${AT[a]%:*}:81 of target 'web' is out for 60 s" "$T/shuntd.err"
+	stop shuntd
+	web "upstreams: '$nobody:80, ${AT[b]}'" 'connect-timeout: 1' 'fail-limit: 1'
+	same answers "$(ask 6)" '6 b'
+	same retries "$(proxied upstream_retries)" 1
+	stop shuntd
+	web "upstreams: ['${AT[a]%:*}:81', '${AT[b]%:*}:81']" 'retries: 5'
+	must_fail '7|52|56' '' fetch cl "http://$SV_U/"
+	same 'tried' "$(proxied upstream_retries)" 1
+	same 'ended as refused' "$(proxied ended_refused)" 1
+	stop shuntd
+	web "upstreams: ['${AT[a]%:*}:81', '${AT[b]}']" 'retries: 0' 'fail-limit: 0'
+	must_fail '7|52|56' '' fetch cl "http://$SV_U/"
+	same answer "$(ask 1)" '1 b'
+	same retries "$(proxied upstream_retries)" 0
+}
+
+checked() {
+	servers "$1"
+	web "upstreams: ['${AT[a]}', '${AT[b]}']" 'health-interval: 1' 'health-fall: 1' \
+		'health-rise: 1' 'fail-limit: 0'
+	same answers "$(ask 10)" '5 a,5 b'
+	stop nginx-b
+	wait_for 5 "grep -qF \"upstream ${AT[b]} of target 'web' is out: checks fail\" $T/shuntd.err"
+	same answers "$(ask 10)" '10 a'
+	same 'retries once it is out' "$(proxied upstream_retries)" 0
+	start_nginx b
+	wait_for 5 "grep -qF \"upstream ${AT[b]} of target 'web' is back: checks succeed\" \
+		$T/shuntd.err"
+	same answers "$(ask 10)" '5 a,5 b'
+	# Checks are not flows.
+	same accepted "$(proxied accepted)" 30
+}
+
+# One of three stops and starts while 40 at a time ask. What is lost was in flight.
+under_load() {
+	local lost
+
+	servers "$1"
+	web "upstreams: ['${AT[a]}', '${AT[b]}', '${AT[c]}']" 'fail-hold: 1'
+	start load cl curl -sS --noproxy '*' --max-time 5 -H 'Connection: close' --parallel \
+		--parallel-max 40 -o /dev/null -w '%{http_code}\n' "http://$SV_U/[1-12000]"
+	wait_for 10 "(( \$(grep -c 200 $T/load.out) > 1500 ))"
+	stop nginx-b
+	wait_for 10 "(( \$(proxied upstreams_out) > 0 ))"
+	wait_for 10 "(( \$(grep -c 200 $T/load.out) > 5000 ))"
+	alive load || fail 'the load was over too early to mean anything'
+	start_nginx b
+	wait_for 10 "(( \$(connections_to b) > 0 ))"
+	alive load || fail 'the load was over too early to mean anything'
+	finish load || true
+	mv "$T/load.err" "$T/load.said"
+	same requests "$(wc -l <"$T/load.out")" 12000
+	lost=$(grep -vc '^200$' "$T/load.out") || true
+	# A server that stops resets what it has accepted, and what waits to be accepted.
+	at_most 'requests lost' "$lost" 40
+	say "lost: $lost, retries: $(proxied upstream_retries)"
+	same 'refused flows' "$(proxied ended_refused)" 0
+}
+
+for fam in 4 6; do
+	check "UPS-01-v$fam" "upstreams by turns, with weights (IPv$fam)" by_turns $fam
+	check "UPS-02-v$fam" "upstreams by connections, with the client's address (IPv$fam)" \
+		by_least $fam
+	check "UPS-03-v$fam" "upstreams by client, who stay when another goes (IPv$fam)" \
+		by_source $fam
+	check "UPS-04-v$fam" "another upstream where one cannot be reached (IPv$fam)" retried $fam
+	check "UPS-05-v$fam" "checks take an upstream out and bring it back (IPv$fam)" checked $fam
+	check "UPS-06-v$fam" "one of three servers stops and starts under load (IPv$fam)" \
+		under_load $fam
+done
+
+story_run "$@"
