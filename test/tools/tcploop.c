@@ -30,6 +30,7 @@ static const char usage_text[] =
 	"  rcvbuf:N             receive buffer of the next connect or of accepted connections\n"
 	"  connect ADDR:PORT\n"
 	"  connect-refused ADDR:PORT  the peer must answer with a reset\n"
+	"  connect-reset ADDR:PORT  connected or not, a reset comes and no byte before it\n"
 	"  send:N               N bytes of the pattern\n"
 	"  drain                until the peer has acknowledged all\n"
 	"  recv:N               exactly N bytes, checked against the pattern\n"
@@ -42,6 +43,11 @@ static const char usage_text[] =
 	"  expect-eof           the end of stream, now\n"
 	"  expect-rst           a reset, now, and no byte before it\n"
 	"  print                `local ADDR:PORT` and `remote ADDR:PORT`\n"
+	"  mptcp                sockets from here on are of Multipath TCP\n"
+	"  fastopen             data of the next connect goes with its SYN; a listener takes it\n"
+	"  oobinline            urgent data stay in the stream\n"
+	"  send-urgent:N        N bytes, the last of them urgent\n"
+	"  repeat:N             all that follows, N times\n"
 	"\n"
 	"-t: limit for each action (default 10). Exit 0 if all came true.\n";
 
@@ -50,6 +56,8 @@ struct loop {
 	bool client;
 	uint64_t sent, received;
 	uint64_t rcvbuf;
+	int protocol;
+	bool fastopen;
 	int timeout_ms;
 	struct sockaddr_storage from;
 	bool has_from;
@@ -90,7 +98,7 @@ static void new_connection(struct loop *l, int fd, bool client)
 
 static int new_socket(const struct loop *l, int family)
 {
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, l->protocol);
 	int size = (int)l->rcvbuf, on = 1;
 
 	if (fd < 0)
@@ -104,10 +112,13 @@ static int new_socket(const struct loop *l, int family)
 static void do_listen(struct loop *l, const char *text)
 {
 	struct sockaddr_storage at;
+	int queue = 128;
 
 	arg_sockaddr(&at, text);
 	l->listener = new_socket(l, at.ss_family);
 	if (bind(l->listener, (struct sockaddr *)&at, sockaddr_len(&at)) ||
+	    (l->fastopen && setsockopt(l->listener, IPPROTO_TCP, TCP_FASTOPEN, &queue,
+				       sizeof(queue))) ||
 	    listen(l->listener, 128))
 		fail(l, strerror(errno));
 	fprintf(stderr, "ready\n");
@@ -138,11 +149,14 @@ static int try_connect(struct loop *l, const char *text)
 {
 	struct sockaddr_storage to;
 	socklen_t len = sizeof(int);
-	int fd, error = 0;
+	int fd, error = 0, on = 1;
 
 	arg_sockaddr(&to, text);
 	fd = new_socket(l, to.ss_family);
 	if (l->has_from && bind(fd, (struct sockaddr *)&l->from, sockaddr_len(&l->from)))
+		fail(l, strerror(errno));
+	if (l->fastopen &&
+	    setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof(on)))
 		fail(l, strerror(errno));
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	if (connect(fd, (struct sockaddr *)&to, sockaddr_len(&to)) && errno != EINPROGRESS)
@@ -170,14 +184,26 @@ static void do_connect_refused(struct loop *l, const char *text)
 		fail(l, error ? strerror(error) : "connected");
 }
 
+static void do_expect_rst(struct loop *l, const char *text);
+
+/* The reset may be there before connect() is looked at. */
+static void do_connect_reset(struct loop *l, const char *text)
+{
+	int error = try_connect(l, text);
+
+	if (!error)
+		do_expect_rst(l, NULL);
+	else if (error != ECONNRESET)
+		fail(l, strerror(error));
+}
+
 static void do_rcvbuf(struct loop *l, const char *text)
 {
 	l->rcvbuf = arg_u64("size", text, 1 << 30);
 }
 
-static void do_send(struct loop *l, const char *text)
+static void send_pattern(struct loop *l, uint64_t n, int flags)
 {
-	uint64_t n = arg_u64("count", text, UINT64_MAX);
 	uint64_t key = pattern_key(0, l->client);
 	uint8_t buf[65536];
 
@@ -188,7 +214,7 @@ static void do_send(struct loop *l, const char *text)
 
 		wait_io(l, l->fd, POLLOUT);
 		pattern_fill(buf, want, key, l->sent);
-		r = send(l->fd, buf, want, MSG_NOSIGNAL | MSG_DONTWAIT);
+		r = send(l->fd, buf, want, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
 		if (r < 0 && errno != EAGAIN)
 			fail(l, strerror(errno));
 		if (r > 0) {
@@ -196,6 +222,38 @@ static void do_send(struct loop *l, const char *text)
 			n -= (uint64_t)r;
 		}
 	}
+}
+
+static void do_send(struct loop *l, const char *text)
+{
+	send_pattern(l, arg_u64("count", text, UINT64_MAX), 0);
+}
+
+static void do_send_urgent(struct loop *l, const char *text)
+{
+	send_pattern(l, arg_u64("count", text, 65536), MSG_OOB);
+}
+
+static void do_oobinline(struct loop *l, const char *text)
+{
+	int on = 1;
+
+	(void)text;
+	need_connection(l);
+	if (setsockopt(l->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)))
+		fail(l, strerror(errno));
+}
+
+static void do_mptcp(struct loop *l, const char *text)
+{
+	(void)text;
+	l->protocol = IPPROTO_MPTCP;
+}
+
+static void do_fastopen(struct loop *l, const char *text)
+{
+	(void)text;
+	l->fastopen = true;
 }
 
 /* Poll for a condition that has no file descriptor event. */
@@ -366,6 +424,7 @@ static const struct action {
 	{ "rcvbuf", AFTER_COLON, do_rcvbuf },
 	{ "connect", NEXT_WORD, do_connect },
 	{ "connect-refused", NEXT_WORD, do_connect_refused },
+	{ "connect-reset", NEXT_WORD, do_connect_reset },
 	{ "send", AFTER_COLON, do_send },
 	{ "drain", NONE, do_drain },
 	{ "recv", AFTER_COLON, do_recv },
@@ -378,6 +437,10 @@ static const struct action {
 	{ "expect-eof", NONE, do_expect_eof },
 	{ "expect-rst", NONE, do_expect_rst },
 	{ "print", NONE, do_print },
+	{ "mptcp", NONE, do_mptcp },
+	{ "fastopen", NONE, do_fastopen },
+	{ "oobinline", NONE, do_oobinline },
+	{ "send-urgent", AFTER_COLON, do_send_urgent },
 };
 
 static const struct action *find_action(const char *word, const char **operand)
@@ -393,6 +456,32 @@ static const struct action *find_action(const char *word, const char **operand)
 			return a;
 	}
 	die_usage("action '%s': unknown", word);
+}
+
+static void run_actions(struct loop *l, char **words, bool verbose)
+{
+	for (; *words; words++) {
+		const char *operand;
+		const struct action *a;
+
+		l->action = *words;
+		if (!strncmp(*words, "repeat:", 7)) {
+			uint64_t n = arg_u64("count", *words + 7, UINT64_MAX);
+
+			while (n--)
+				run_actions(l, words + 1, verbose && !n);
+			return;
+		}
+		a = find_action(*words, &operand);
+		if (a->operand == NEXT_WORD) {
+			if (!*++words)
+				die_usage("%s: no address", a->name);
+			operand = *words;
+		}
+		a->run(l, operand);
+		if (verbose)
+			fprintf(stderr, "%s done\n", l->action);
+	}
 }
 
 int main(int argc, char **argv)
@@ -413,19 +502,6 @@ int main(int argc, char **argv)
 		fputs(usage_text, stderr);
 		return 2;
 	}
-	for (int i = optind; i < argc; i++) {
-		const char *operand;
-		const struct action *a = find_action(argv[i], &operand);
-
-		l.action = argv[i];
-		if (a->operand == NEXT_WORD) {
-			if (++i == argc)
-				die_usage("%s: no address", a->name);
-			operand = argv[i];
-		}
-		a->run(&l, operand);
-		if (verbose)
-			fprintf(stderr, "%s done\n", l.action);
-	}
+	run_actions(&l, argv + optind, verbose);
 	return 0;
 }
