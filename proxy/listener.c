@@ -24,6 +24,8 @@ static int set_options(int fd, int family, uint32_t mark)
 		  family == AF_INET ? IP_TRANSPARENT : IPV6_TRANSPARENT, 1 },
 		/* Accepted sockets inherit these, which saves five calls for each. */
 		{ IPPROTO_TCP, TCP_NODELAY, 1 },
+		/* A connection's first byte may be urgent, and is read before epoll tells. */
+		{ SOL_SOCKET, SO_OOBINLINE, 1 },
 		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
 		{ IPPROTO_TCP, TCP_KEEPIDLE, 180 },
 		{ IPPROTO_TCP, TCP_KEEPINTVL, 60 },

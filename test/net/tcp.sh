@@ -182,6 +182,29 @@ endings() {
 	spliced_as "$splice"
 }
 
+# A server that answers and closes while the client still sends: the answer arrives whole.
+early_answer() {
+	local i
+
+	family "$1"
+	lab_up
+	web_server sv
+	up
+	rules '100 in tcp to any port 7000,80 proxy'
+	shuntd --splice "$2"
+	say 'the server closes with data unread'
+	play accept recv:1000 send:100000 drain close -- \
+		send:200000 recv:100000 expect-rst
+	say 'nginx refuses an upload that is too large'
+	truncate -s 60M "$T/upload"
+	for i in 1 2 3 4 5; do
+		in_ns cl curl -sS --noproxy '*' --max-time 10 -H 'Expect:' -T "$T/upload" \
+			"http://$SV_U/upload" >"$T/answer" 2>"$T/curl.$i" || true
+		grep -q '413 Request Entity Too Large' "$T/answer" || fail "answer $i is lost"
+	done
+	same accepted "$(proxied accepted)" 6
+}
+
 for fam in 4 6; do
 	for mode in proxy client-port; do
 		for special in timestamps no-timestamps rfc1337; do
@@ -198,6 +221,8 @@ for fam in 4 6; do
 	check "TCP-04-flood-v$fam" "SYN cookies under a flood (IPv$fam)" flood $fam
 	check "TCP-02-v$fam" "half-closes and late readers (IPv$fam)" endings $fam
 	for splice in never always; do
+		check "TCP-07-$splice-v$fam" "an answer before the request is over (splice $splice, IPv$fam)" \
+			early_answer $fam $splice
 		check "TCP-10-resets-$splice-v$fam" "resets, splice $splice (IPv$fam)" \
 			resets proxy $fam $splice
 		check "TCP-10-endings-$splice-v$fam" "half-closes, splice $splice (IPv$fam)" \
