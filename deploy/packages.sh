@@ -18,7 +18,7 @@ bench_packages=(iproute2 util-linux procps ethtool nftables strace linux-perf py
 	haproxy nginx-light libnginx-mod-stream redsocks)
 
 test_packages=(iproute2 util-linux procps curl nginx-light jq bpftool strace socat mandoc
-	libclang-rt-14-dev python3 haproxy microsocks tinyproxy)
+	libclang-rt-14-dev python3 haproxy microsocks nftables tinyproxy)
 
 usage() {
 	echo "usage: packages.sh build|test|bench|run"
