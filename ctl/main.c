@@ -14,6 +14,7 @@ static const struct command *const commands[] = {
 	&cmd_target_del, &cmd_set_add,	  &cmd_set_load,    &cmd_set_del,    &cmd_set_list,
 	&cmd_explain,	&cmd_log,
 	&cmd_apply,	&cmd_confirm,
+	&cmd_proxy_status, &cmd_proxy_list, &cmd_proxy_kill, &cmd_proxy_drain,
 };
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]), MAX_OPTIONS = 24 };

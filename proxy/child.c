@@ -145,9 +145,16 @@ int child_fork(struct child *c)
 
 void child_order(struct child *c, enum worker_verb verb, uint32_t ms)
 {
-	struct worker_message m = { .verb = verb, .ms = ms };
+	struct worker_order order = { .verb = verb, .ms = ms };
 
-	if (send(c->channel, &m, sizeof(m), MSG_NOSIGNAL) < 0 && errno != EPIPE &&
+	if (send(c->channel, &order, sizeof(order), MSG_NOSIGNAL) < 0 && errno != EPIPE &&
 	    errno != ECONNRESET)
 		kill(c->pid, SIGKILL); /* it has not read for a long time */
+}
+
+int child_ask(struct child *c, enum worker_verb verb, uint64_t tag, const struct flow_query *query)
+{
+	struct worker_order order = { .verb = verb, .tag = tag, .query = *query };
+
+	return send(c->channel, &order, sizeof(order), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }

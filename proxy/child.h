@@ -11,6 +11,7 @@
 #include "worker.h"
 
 struct child {
+	uint64_t serial;      /* 1 is the first of this supervisor */
 	pid_t pid;
 	int channel;
 	struct event *event;  /* the channel has a message; owned */
@@ -29,6 +30,9 @@ int child_open_listeners(struct worker_config *config);
 void child_close_listeners(struct worker_config *config);
 /* Fork the worker of config; c->channel is our end of the channel. 0 or -errno with a message. */
 int child_fork(struct child *c);
+/* Ask for an answer with tag. 0 or -errno. */
+int child_ask(struct child *c, enum worker_verb verb, uint64_t tag,
+	      const struct flow_query *query);
 /* Send an order; a worker that is gone is no error. */
 void child_order(struct child *c, enum worker_verb verb, uint32_t ms);
 

@@ -20,6 +20,11 @@ const char *flow_reason_name(enum flow_reason reason)
 	return reason_names[reason];
 }
 
+const char *counter_name(enum counter counter)
+{
+	return counter_names[counter];
+}
+
 static uint64_t sum(const struct counters *const *threads, size_t n, size_t at)
 {
 	uint64_t total = 0;

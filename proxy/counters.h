@@ -25,7 +25,7 @@
 	X(DESTINATION, "destination", "refused: the destination is no unicast address of a net") \
 	X(LIMIT, "limit", "no descriptor or memory for the connection to the server")           \
 	X(NO_PORT, "no-port", "no source port was free")                                        \
-	X(KILLED, "killed", "the proxy ended first")                                            \
+	X(KILLED, "killed", "ended by a command, or the proxy ended first")                     \
 	X(ERROR, "error", "any other error")
 
 enum flow_reason {
@@ -70,6 +70,7 @@ static inline void count_add(_Atomic uint64_t *c, uint64_t n)
 }
 
 const char *flow_reason_name(enum flow_reason reason);
+const char *counter_name(enum counter counter);
 /* "accepted=3 ... active=1 ... ended_fin=2 ...": the sum over n threads. Returns the length. */
 size_t counters_format(char *buf, size_t size, const struct counters *const *threads, size_t n);
 

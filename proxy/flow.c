@@ -157,6 +157,7 @@ void flow_start(struct loop *l, struct target_loop *target, int fd,
 		return;
 	}
 	f->loop = l;
+	f->id = ++l->last_id;
 	f->target = target;
 	target_add_flow(target);
 	f->started = l->now;

@@ -58,6 +58,7 @@ struct flow {
 	TAILQ_ENTRY(flow) link;	  /* in one of loop.ready, lingering, dead */
 	struct loop *loop;
 	struct target_loop *target; /* where it came in; its settings hold for life */
+	uint64_t id;		  /* of the flow in this process */
 	uint64_t started, active; /* ms */
 	struct address client, destination;
 	struct address source;	  /* of the upstream socket; port 0: not asked for */

@@ -10,15 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shunt/control.h"
 #include "shunt/shunt.h"
-
-#define LOCK_DIR "/run/shunt"
 
 static int open_locked(const char *path)
 {
 	int fd, r;
 
-	if (mkdir(LOCK_DIR, 0755) < 0 && errno != EEXIST)
+	if (mkdir(SHUNT_RUN_DIR, 0755) < 0 && errno != EEXIST)
 		return -errno;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
@@ -58,8 +57,8 @@ int lock_take(struct lock *lock, const char *instance, const char *target)
 	lock->fd = -1;
 	if (stat("/proc/self/ns/net", &netns) < 0)
 		return shunt_err(-errno, "cannot read '/proc/self/ns/net': %s", strerror(errno));
-	snprintf(lock->path, sizeof(lock->path), LOCK_DIR "/%llu-%s-%s.lock",
-		 (unsigned long long)netns.st_ino, instance, target);
+	if (shunt_run_path(lock->path, netns.st_ino, instance, target, "lock") < 0)
+		return shunt_err(-ENAMETOOLONG, "the name of target '%s' is too long", target);
 	for (;;) {
 		fd = open_locked(lock->path);
 		if (fd == -EBUSY)
@@ -84,7 +83,7 @@ void lock_release(struct lock *lock)
 	if (lock->fd < 0)
 		return;
 	unlink(lock->path);
-	rmdir(LOCK_DIR); /* unless others have files there */
+	rmdir(SHUNT_RUN_DIR); /* unless others have files there */
 	close(lock->fd);
 	lock->fd = -1;
 }

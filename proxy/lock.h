@@ -3,9 +3,11 @@
 #ifndef SHUNT_PROXY_LOCK_H
 #define SHUNT_PROXY_LOCK_H
 
+#include "shunt/control.h"
+
 struct lock {
 	int fd; /* -1: not held */
-	char path[256];
+	char path[SHUNT_RUN_PATH_MAX];
 };
 
 /* For this network namespace. 0, or -errno with a message; -EBUSY if another has it. */

@@ -181,6 +181,36 @@ static void stop_flow(struct wheel_node *node, void *arg)
 	flow_close((struct flow *)node, FLOW_END_KILLED);
 }
 
+static void signal_fd(int fd)
+{
+	static const uint64_t one = 1;
+
+	if (write(fd, &one, sizeof(one)) < 0)
+		abort(); /* an eventfd that counts the commands of a person cannot be full */
+}
+
+/* Whoever takes the job out, the loop or the main thread, signals that it is done. */
+static void run_job(struct loop *l, bool run)
+{
+	struct loop_job *job = atomic_exchange(&l->job, NULL);
+
+	if (!job)
+		return;
+	job->ran = run;
+	if (run)
+		job->run(l, job);
+	signal_fd(job->done_fd);
+}
+
+void loop_post(struct loop *l, struct loop_job *job)
+{
+	atomic_store(&l->job, job);
+	if (atomic_load(&l->ended))
+		run_job(l, false);
+	else
+		signal_fd(l->command_fd);
+}
+
 static void command_came(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *l = arg;
@@ -190,7 +220,8 @@ static void command_came(evutil_socket_t fd, short what, void *arg)
 	if (read(fd, &count, sizeof(count)) < 0)
 		return;
 	loop_look_at_clock(l);
-	if (!l->draining) {
+	run_job(l, true);
+	if (!l->draining && atomic_load(&l->command) != LOOP_RUN) {
 		l->draining = true;
 		for (uint32_t i = 0; i < 2 * l->n_ports; i++)
 			listener_drain(&l->ports[i / 2].listeners[i % 2]);
@@ -202,27 +233,25 @@ static void command_came(evutil_socket_t fd, short what, void *arg)
 
 void loop_command(struct loop *l, enum loop_command command)
 {
-	static const uint64_t one = 1;
 	int now = atomic_load(&l->command);
 
 	while (now < (int)command && !atomic_compare_exchange_weak(&l->command, &now, command))
 		;
-	if (write(l->command_fd, &one, sizeof(one)) < 0)
-		abort(); /* an eventfd that counts commands of a person cannot be full */
+	signal_fd(l->command_fd);
 }
 
 /* ---- life ---- */
 
 static void *loop_main(void *arg)
 {
-	static const uint64_t one = 1;
 	struct loop *l = arg;
 
 	loop_look_at_clock(l);
 	wheel_init(&l->wheel, l->now);
 	event_base_dispatch(l->base);
-	if (write(l->done_fd, &one, sizeof(one)) < 0)
-		abort();
+	atomic_store(&l->ended, true);
+	run_job(l, false);
+	signal_fd(l->done_fd);
 	return NULL;
 }
 

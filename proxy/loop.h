@@ -39,6 +39,16 @@ enum loop_command {
 	LOOP_STOP,  /* reset all flows and end */
 };
 
+/*
+ * A piece of work that the main thread wants done by a loop, between its turns. It must be
+ * short: many small jobs, not a large one. One at a time for each loop.
+ */
+struct loop_job {
+	void (*run)(struct loop *l, struct loop_job *job);
+	int done_fd; /* eventfd: it has run, or the loop has ended */
+	bool ran;
+};
+
 enum { LOOP_EVENTS = 256 };
 
 /* Where flows of a target come in. */
@@ -58,10 +68,13 @@ struct loop {
 	int epoll_fd;
 	int command_fd;	     /* eventfd, written by the main thread */
 	_Atomic int command; /* enum loop_command */
+	_Atomic(struct loop_job *) job; /* waits for the loop; NULL none */
+	_Atomic bool ended;  /* the thread takes no more jobs */
 	bool draining;
 	bool tick_on;
 	uint64_t now;	     /* ms, CLOCK_MONOTONIC, of this turn */
 	uint32_t linger_ms;
+	uint64_t last_id;    /* of a flow; its upper bits are the loop's own */
 
 	struct loop_port *ports; /* one for each target */
 	uint32_t n_ports;
@@ -94,6 +107,8 @@ int loop_open_port(struct loop *l, uint32_t i, struct target *t, const int fds[2
 int loop_start(struct loop *l);
 /* From any thread. */
 void loop_command(struct loop *l, enum loop_command command);
+/* Main thread: have the job done; job->done_fd is signalled when it was, or never will be. */
+void loop_post(struct loop *l, struct loop_job *job);
 void loop_join(struct loop *l);
 void loop_free(struct loop *l);
 

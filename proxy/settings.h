@@ -76,6 +76,7 @@ struct settings {
 	char *instance;
 	char *netns;	/* NULL: the caller's */
 	char *user;
+	char *control_group; /* NULL: root alone may use the control socket */
 	uint32_t workers; /* 0: one per CPU */
 	uint32_t port;	  /* of the first listeners; 0: the kernel chooses */
 	uint32_t drain_timeout;

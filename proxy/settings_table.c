@@ -56,6 +56,8 @@ const struct setting settings_table[] = {
 	  .help = "flows at once; default: what the descriptor limit allows" },
 	{ "user", 0, PROCESS(user), .type = SETTING_TEXT, .argument = "USER",
 	  .initial = "nobody", .help = "user the worker process runs as" },
+	{ "control-group", 0, PROCESS(control_group), .type = SETTING_TEXT, .argument = "GROUP",
+	  .help = "group that may use the control socket; default: root alone" },
 
 	{ "source", 0, TARGET(source), .type = SETTING_CHOICE, .words = source_words,
 	  .argument = "MODE", .initial = "proxy",

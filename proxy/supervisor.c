@@ -9,9 +9,12 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "child.h"
+#include "control.h"
+#include "control_socket.h"
 #include "lock.h"
 #include "notify.h"
 #include "shunt/shunt.h"
@@ -24,6 +27,8 @@ struct supervisor {
 	struct settings *settings;
 	struct lock locks[SHUNT_MAX_TARGETS]; /* one for each target */
 	uint32_t n_locks;
+	struct control_socket socket;
+	struct control control;
 	struct event_base *base;
 	struct event *signals[N_SIGNALS];
 	struct event *poll;
@@ -32,6 +37,9 @@ struct supervisor {
 	uint32_t mark;	     /* own_mark when last seen, 0 never */
 	struct child *children; /* all that live */
 	struct child *current;	/* the one that accepts; NULL none */
+	uint64_t last_serial;	/* of a child */
+	time_t started;		/* CLOCK_MONOTONIC */
+	struct worker_message message; /* the last one of a worker */
 	bool said_waiting;
 	bool was_ready;
 	bool stopping;
@@ -107,8 +115,8 @@ static void fail(struct supervisor *s, int r)
 static void child_spoke(evutil_socket_t fd, short what, void *arg)
 {
 	struct supervisor *s = arg;
-	struct worker_message m;
-	ssize_t n = recv(fd, &m, sizeof(m), 0);
+	struct worker_message *m = &s->message;
+	ssize_t n = recv(fd, m, sizeof(*m), 0);
 	struct child *c;
 
 	(void)what;
@@ -118,8 +126,12 @@ static void child_spoke(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (!n || (n < 0 && errno != EAGAIN))
 		event_del(c->event); /* it is about to end; SIGCHLD tells */
-	if (n != sizeof(m) || m.verb != WORKER_READY)
+	if (n < (ssize_t)sizeof(m->head))
 		return;
+	if (m->head.verb != WORKER_READY) {
+		control_answered(&s->control, c, m, (size_t)n);
+		return;
+	}
 	c->ready = true;
 	s->failed_starts = 0;
 	if (c == s->current && s->shunt)
@@ -142,6 +154,7 @@ static int start_child(struct supervisor *s)
 
 	if (!c)
 		return shunt_err(-ENOMEM, "cannot start a worker: out of memory");
+	c->serial = ++s->last_serial;
 	c->config.settings = set;
 	c->config.mark = s->mark;
 	c->config.n_targets = set->n_targets;
@@ -185,6 +198,7 @@ static void forget_child(struct supervisor *s, struct child *c)
 	*at = c->next;
 	if (s->current == c)
 		s->current = NULL;
+	control_child_gone(&s->control, c);
 	if (c->event)
 		event_free(c->event);
 	close(c->channel);
@@ -290,9 +304,8 @@ static void kill_ran(evutil_socket_t fd, short what, void *arg)
 		kill(c->pid, SIGKILL);
 }
 
-static void stop(struct supervisor *s)
+static void stop(struct supervisor *s, uint32_t seconds)
 {
-	uint32_t seconds = s->stopping ? 0 : s->settings->drain_timeout;
 	struct timeval patience = { .tv_sec = (time_t)seconds + KILL_AFTER_S };
 
 	if (!s->stopping) {
@@ -317,7 +330,7 @@ static void signal_came(evutil_socket_t sig, short what, void *arg)
 	switch (sig) {
 	case SIGTERM:
 	case SIGINT:
-		stop(s);
+		stop(s, s->stopping ? 0 : s->settings->drain_timeout);
 		break;
 	case SIGCHLD:
 		for (c = s->children; c; c = next) {
@@ -332,6 +345,74 @@ static void signal_came(evutil_socket_t sig, short what, void *arg)
 				kill(c->pid, SIGUSR1);
 		break;
 	}
+}
+
+/* ---- for the control socket ---- */
+
+struct event_base *supervisor_base(struct supervisor *s)
+{
+	return s->base;
+}
+
+struct shunt *supervisor_shunt(struct supervisor *s)
+{
+	return s->shunt;
+}
+
+struct child *supervisor_child_after(struct supervisor *s, uint64_t serial)
+{
+	struct child *found = NULL;
+
+	for (struct child *c = s->children; c; c = c->next)
+		if (c->serial > serial && (!found || c->serial < found->serial))
+			found = c;
+	return found;
+}
+
+struct child *supervisor_child(struct supervisor *s, uint64_t serial)
+{
+	struct child *c = serial ? supervisor_child_after(s, serial - 1) : NULL;
+
+	return c && c->serial == serial ? c : NULL;
+}
+
+bool supervisor_is_current(const struct supervisor *s, const struct child *child)
+{
+	return s->current == child && !s->stopping;
+}
+
+static time_t uptime_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+void supervisor_describe(const struct supervisor *s, struct reply *out)
+{
+	const struct settings *set = s->settings;
+	const char *state = "waiting";
+
+	if (s->stopping)
+		state = "draining";
+	else if (s->current && s->current->registered)
+		state = "serving";
+	reply_add(out, "{\"protocol\":%d,\"version\":\"%s\",\"pid\":%d,\"uptime\":%lld,"
+		       "\"state\":\"%s\",\"instance\":", SHUNT_CONTROL_VERSION, SHUNT_VERSION,
+		  (int)getpid(), (long long)(uptime_clock() - s->started), state);
+	reply_add_string(out, set->instance);
+	reply_add(out, ",\"targets\":[");
+	for (uint32_t i = 0; i < set->n_targets; i++) {
+		reply_add(out, "%s", i ? "," : "");
+		reply_add_string(out, set->targets[i]->name);
+	}
+	reply_add(out, "]}\n");
+}
+
+void supervisor_drain(struct supervisor *s, const uint32_t *seconds)
+{
+	stop(s, seconds ? *seconds : s->settings->drain_timeout);
 }
 
 /* ---- life ---- */
@@ -354,7 +435,7 @@ static int make_events(struct supervisor *s)
 	if (!s->poll || !s->kill || event_add(s->poll, &interval) < 0)
 		return -ENOMEM;
 	event_active(s->poll, EV_TIMEOUT, 0); /* and once at once */
-	return 0;
+	return control_start(&s->control, s, s->socket.fd);
 }
 
 static void raise_descriptor_limit(void)
@@ -368,8 +449,9 @@ static void raise_descriptor_limit(void)
 		shunt_warn("cannot raise the descriptor limit: %s", strerror(errno));
 }
 
-static void release_locks(struct supervisor *s)
+static void release_names(struct supervisor *s)
 {
+	control_socket_remove(&s->socket);
 	for (uint32_t i = 0; i < s->n_locks; i++)
 		lock_release(&s->locks[i]);
 }
@@ -379,6 +461,7 @@ static void release(struct supervisor *s)
 	/* Only after a failure are there any: they end with their channel. */
 	while (s->children)
 		forget_child(s, s->children);
+	control_stop(&s->control);
 	for (int i = 0; i < N_SIGNALS; i++)
 		if (s->signals[i])
 			event_free(s->signals[i]);
@@ -390,10 +473,12 @@ static void release(struct supervisor *s)
 		event_base_free(s->base);
 	if (s->shunt)
 		shunt_close(s->shunt);
-	release_locks(s);
+	s->socket.fd = -1; /* the control closed it */
+	release_names(s);
 }
 
-static int take_locks(struct supervisor *s)
+/* First the locks: they make the other files ours. */
+static int take_names(struct supervisor *s)
 {
 	const struct settings *set = s->settings;
 
@@ -404,28 +489,36 @@ static int take_locks(struct supervisor *s)
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return control_socket_open(&s->socket, set);
 }
 
 int supervisor_run(struct settings *settings)
 {
-	struct supervisor s = { .settings = settings };
-	int r = take_locks(&s);
+	struct supervisor *s = calloc(1, sizeof(*s));
+	int r;
 
+	if (!s)
+		return shunt_err(-ENOMEM, "cannot start: out of memory");
+	s->settings = settings;
+	s->socket.fd = -1;
+	s->started = uptime_clock();
+	r = take_names(s);
 	if (r < 0) {
-		release_locks(&s);
+		release_names(s);
+		free(s);
 		return r;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	raise_descriptor_limit();
-	r = make_events(&s);
+	r = make_events(s);
 	if (r < 0)
 		shunt_err(r, "cannot start: %s", strerror(-r));
 	else
-		event_base_dispatch(s.base);
+		event_base_dispatch(s->base);
 	if (!r)
-		r = s.result;
-	release(&s);
+		r = s->result;
+	release(s);
+	free(s);
 	return r;
 }

@@ -7,9 +7,30 @@
 #ifndef SHUNT_PROXY_SUPERVISOR_H
 #define SHUNT_PROXY_SUPERVISOR_H
 
+#include <event2/event.h>
+
 #include "settings.h"
+
+struct child;
+struct reply;
+struct shunt;
+struct supervisor;
 
 /* Runs until SIGTERM or SIGINT. 0 or -errno; messages are given. */
 int supervisor_run(struct settings *settings);
+
+/* For the control socket: */
+struct event_base *supervisor_base(struct supervisor *s);
+/* NULL while the instance is not up. */
+struct shunt *supervisor_shunt(struct supervisor *s);
+/* The worker of this number, and the oldest behind it; NULL none. */
+struct child *supervisor_child(struct supervisor *s, uint64_t serial);
+struct child *supervisor_child_after(struct supervisor *s, uint64_t serial);
+/* Is it the one that accepts? */
+bool supervisor_is_current(const struct supervisor *s, const struct child *child);
+/* A line about the daemon. */
+void supervisor_describe(const struct supervisor *s, struct reply *out);
+/* Accept no more and end with the last flow, at the latest after seconds; NULL: --drain-timeout. */
+void supervisor_drain(struct supervisor *s, const uint32_t *seconds);
 
 #endif

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "health.h"
+#include "inquiry.h"
 #include "loop.h"
 #include "privileges.h"
 #include "shunt/shunt.h"
@@ -24,6 +25,7 @@
 enum {
 	RESERVED_FDS = 16,	/* beyond those open at the start: for probes and libraries */
 	PIPES_PER_LOOP = 32,
+	LOOP_ID_SHIFT = 44,	/* 17 million million flows for each loop; exact as a double */
 };
 
 struct worker {
@@ -35,6 +37,7 @@ struct worker {
 	struct loop *loops[SHUNT_TARGET_SLOTS];
 	uint32_t n_loops;
 	uint32_t n_running;
+	struct inquiry inquiry;
 	struct event_base *base;
 	struct event *events[4]; /* channel, signals, done, deadline */
 	int done_fd;
@@ -122,14 +125,20 @@ static void drain(struct worker *w, uint32_t ms)
 static void message_came(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
-	struct worker_message m;
-	ssize_t n = recv(fd, &m, sizeof(m), 0);
+	struct worker_order order;
+	ssize_t n = recv(fd, &order, sizeof(order), 0);
 
 	(void)what;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n == sizeof(m) && m.verb == WORKER_DRAIN) {
-		drain(w, m.ms);
+	if (n != sizeof(order))
+		order.verb = WORKER_STOP;
+	if (order.verb == WORKER_DRAIN) {
+		drain(w, order.ms);
+	} else if (order.verb == WORKER_STATUS) {
+		inquiry_status(&w->inquiry, order.tag);
+	} else if (order.verb == WORKER_FLOWS) {
+		inquiry_flows(&w->inquiry, order.tag, &order.query);
 	} else {
 		/* An order to stop, or the supervisor is gone: its flows must not look complete. */
 		event_del(w->events[EVENT_CHANNEL]);
@@ -249,6 +258,7 @@ static int make_loop(struct worker *w, uint32_t nth)
 
 	if (r < 0)
 		return shunt_err(r, "cannot make a worker thread: %s", strerror(-r));
+	l->last_id = (uint64_t)nth << LOOP_ID_SHIFT;
 	w->loops[w->n_loops++] = l;
 	for (uint32_t i = 0; i < config->n_targets && !r; i++)
 		r = loop_open_port(l, i, w->targets[i],
@@ -310,7 +320,7 @@ static int start_writers(struct worker *w)
 static int start(struct worker *w)
 {
 	struct worker_config *config = w->config;
-	struct worker_message ready = { .verb = WORKER_READY };
+	struct worker_answer ready = { .verb = WORKER_READY };
 	int r;
 
 	w->shared.mark = config->mark;
@@ -323,6 +333,8 @@ static int start(struct worker *w)
 		return shunt_err(r, "cannot start a worker: %s", strerror(-r));
 	note_ports(w);
 	r = make_loops(w);
+	if (!r)
+		r = inquiry_init(&w->inquiry, w->base, w->loops, w->n_loops, config->channel);
 	if (!r)
 		r = privileges_drop(config->settings->user);
 	if (!r)
@@ -365,6 +377,7 @@ static void release(struct worker *w)
 		flowlog_writer_stop(&w->writers[i]);
 	for (int i = 0; i < 4; i++)
 		event_free(w->events[i]);
+	inquiry_release(&w->inquiry);
 	event_base_free(w->base);
 	guard_release(&w->shared.guard);
 }

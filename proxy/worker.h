@@ -9,20 +9,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "message.h"
 #include "settings.h"
 #include "shunt/abi.h"
-
-/* Messages on the channel (SOCK_SEQPACKET). */
-enum worker_verb {
-	WORKER_READY = 1, /* to the supervisor: privileges are dropped, threads run */
-	WORKER_DRAIN,	  /* accept no more, end with the last flow, or after ms if not 0 */
-	WORKER_STOP,	  /* reset all flows and end */
-};
-
-struct worker_message {
-	uint32_t verb;
-	uint32_t ms;
-};
 
 struct worker_config {
 	struct settings *settings; /* in a worker: its own copy */

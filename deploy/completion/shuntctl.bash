@@ -37,7 +37,7 @@ _shuntctl() {
 	*\ rule\ add*) words=$rule ;;
 	*\ explain) words='in out' ;;
 	in\ explain*) words=$(_shuntctl_interfaces) ;;
-	*\ rule | *\ target | *\ set) words=$(_shuntctl_words | sed -nE "s/^$command //p") ;;
+	*\ rule | *\ target | *\ set | *\ proxy) words=$(_shuntctl_words | sed -nE "s/^$command //p") ;;
 	*\ ) words=$(_shuntctl_words | sed -E 's/^([a-z]+) .*/\1/' | sort -u) ;;
 	*)
 		read -ra w <<<"$command"

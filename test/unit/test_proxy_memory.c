@@ -45,6 +45,81 @@ static void test_slab(void **state)
 	assert_int_equal(slab.n_chunks, 0);
 }
 
+/* A walk in steps, while every third object goes and others come. */
+static void test_slab_walk(void **state)
+{
+	static uint32_t seen[N];
+	static uint32_t *objects[N];
+	struct slab_place at = {};
+	struct slab slab;
+	uint32_t *object;
+	int steps = 0;
+
+	(void)state;
+	memset(seen, 0, sizeof(seen));
+	slab_init(&slab, SIZE);
+	assert_null(slab_next(&slab, &at));
+	at = (struct slab_place){};
+	for (uint32_t i = 0; i < N; i++) {
+		objects[i] = slab_get(&slab);
+		objects[i][0] = i;
+	}
+	while ((object = slab_next(&slab, &at))) {
+		assert_in_range(*object, 0, N - 1);
+		seen[*object]++;
+		/* Behind the walk and in front of it; each is looked at by its own number. */
+		if (steps < N && steps % 3 == 0) {
+			slab_put(&slab, objects[steps]);
+			objects[steps] = NULL;
+		}
+		steps++;
+	}
+	for (uint32_t i = 0; i < N; i++)
+		assert_int_equal(seen[i], 1);
+	/* What is left, once more; those that have gone are not met. */
+	memset(seen, 0, sizeof(seen));
+	at = (struct slab_place){};
+	while ((object = slab_next(&slab, &at)))
+		seen[*object]++;
+	for (uint32_t i = 0; i < N; i++) {
+		assert_int_equal(seen[i], objects[i] != NULL);
+		if (objects[i])
+			slab_put(&slab, objects[i]);
+	}
+	at = (struct slab_place){};
+	assert_null(slab_next(&slab, &at));
+	slab_release(&slab);
+}
+
+/* Chunks that a walk stood in are gone: it goes on with the next. */
+static void test_slab_walk_of_gone_chunks(void **state)
+{
+	static uint32_t *objects[N];
+	struct slab_place at = {};
+	struct slab slab;
+	uint32_t *object;
+	uint32_t met = 0;
+
+	(void)state;
+	slab_init(&slab, SIZE);
+	for (uint32_t i = 0; i < N; i++) {
+		objects[i] = slab_get(&slab);
+		objects[i][0] = i;
+	}
+	for (int i = 0; i < 10; i++)
+		assert_non_null(slab_next(&slab, &at));
+	for (uint32_t i = 0; i < N / 2; i++)
+		slab_put(&slab, objects[i]);
+	while ((object = slab_next(&slab, &at))) {
+		assert_in_range(*object, N / 2, N - 1);
+		met++;
+	}
+	assert_int_equal(met, N - N / 2);
+	for (uint32_t i = N / 2; i < N; i++)
+		slab_put(&slab, objects[i]);
+	slab_release(&slab);
+}
+
 static void test_pipe_reuse(void **state)
 {
 	struct pipe_limit limit = { .max = 4 };
@@ -138,6 +213,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slab),
+		cmocka_unit_test(test_slab_walk),
+		cmocka_unit_test(test_slab_walk_of_gone_chunks),
 		cmocka_unit_test(test_pipe_reuse),
 		cmocka_unit_test(test_pipe_with_data_is_closed),
 		cmocka_unit_test(test_pipe_limit),

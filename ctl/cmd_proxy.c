@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* shuntctl proxy status|drain|reload */
+#include <inttypes.h>
+#include <string.h>
+
+#include "proxy_client.h"
+
+struct proxy_options {
+	const char *target, *timeout;
+};
+
+static int set_option(void *state, const char *name, const char *value)
+{
+	struct proxy_options *o = state;
+
+	if (!strcmp(name, "timeout"))
+		o->timeout = value;
+	else
+		o->target = value;
+	return 0;
+}
+
+static const char *target_of(const struct proxy_options *o)
+{
+	return o->target ? o->target : "default";
+}
+
+/* ---- status ------------------------------------------------------------------------------- */
+
+/* The first line with the others, one for each thread, in its "threads". */
+static void collect(void *arg, struct json_object *line)
+{
+	struct json_object **all = arg, *threads;
+
+	if (!*all) {
+		*all = json_object_get(line);
+		json_object_object_add(*all, "threads", json_object_new_array());
+	} else if (json_object_object_get_ex(*all, "threads", &threads)) {
+		json_object_array_add(threads, json_object_get(line));
+	}
+}
+
+static void print_numbers(struct json_object *o)
+{
+	const char *separator = "";
+
+	json_object_object_foreach(o, key, value) {
+		if (!json_object_get_uint64(value))
+			continue;
+		printf("%s%s %" PRIu64, separator, key, json_object_get_uint64(value));
+		separator = ", ";
+	}
+	puts(*separator ? "" : "nothing yet");
+}
+
+static void print_thread(struct json_object *thread)
+{
+	struct json_object *part;
+
+	printf("worker %" PRIu64 " thread %" PRIu64 ": %s, %" PRIu64 " flows\n",
+	       json_number(thread, "worker"), json_number(thread, "thread"),
+	       json_text(thread, "state"), json_number(thread, "flows"));
+	if (json_object_object_get_ex(thread, "counters", &part)) {
+		printf("  counted: ");
+		print_numbers(part);
+	}
+	if (json_object_object_get_ex(thread, "ended", &part)) {
+		printf("  ended:   ");
+		print_numbers(part);
+	}
+}
+
+static void print_status(struct json_object *all)
+{
+	struct json_object *list;
+
+	printf("shuntd %s, pid %" PRIu64 ", up %" PRIu64 " s, %s\n", json_text(all, "version"),
+	       json_number(all, "pid"), json_number(all, "uptime"), json_text(all, "state"));
+	printf("instance %s, targets", json_text(all, "instance"));
+	if (json_object_object_get_ex(all, "targets", &list))
+		for (size_t i = 0; i < json_object_array_length(list); i++)
+			printf(" %s",
+			       json_object_get_string(json_object_array_get_idx(list, i)));
+	puts("");
+	if (json_object_object_get_ex(all, "threads", &list))
+		for (size_t i = 0; i < json_object_array_length(list); i++)
+			print_thread(json_object_array_get_idx(list, i));
+}
+
+static int run_status(const struct globals *g, void *state, int argc, char **argv)
+{
+	struct json_object *all = NULL;
+	int r = proxy_ask(g, target_of(state), "status", collect, &all, NULL);
+
+	(void)argc;
+	(void)argv;
+	if (!r && all && g->json) {
+		print_json(all);
+		return EXIT_DONE;
+	}
+	if (!r && all)
+		print_status(all);
+	json_object_put(all);
+	return exit_of(r);
+}
+
+static const struct option_row target_options[] = {
+	PROXY_TARGET_OPTION,
+	{},
+};
+
+const struct command cmd_proxy_status = {
+	.words = "proxy status",
+	.arguments = "",
+	.summary = "show a shuntd, its workers and what they counted",
+	.options = target_options,
+	.set_option = set_option,
+	.run = run_status,
+	.state_size = sizeof(struct proxy_options),
+};
+
+/* ---- drain ------------------------------------------------------------------------------------ */
+
+/* Ask for something that is done when the answer comes. */
+static int simple_request(const struct globals *g, const struct proxy_options *o,
+			  const char *request)
+{
+	struct json_object *end = NULL;
+	int r = proxy_ask(g, target_of(o), request, NULL, NULL, &end);
+
+	if (!r && g->json)
+		print_json(end);
+	else
+		json_object_put(end);
+	return exit_of(r);
+}
+
+static int run_drain(const struct globals *g, void *state, int argc, char **argv)
+{
+	const struct proxy_options *o = state;
+	char request[64] = "drain";
+	uint32_t seconds;
+
+	(void)argc;
+	(void)argv;
+	if (o->timeout && !parse_u32(o->timeout, &seconds))
+		return usage_error("--timeout '%s': not a number of seconds", o->timeout);
+	if (o->timeout)
+		snprintf(request, sizeof(request), "drain timeout=%" PRIu32, seconds);
+	return simple_request(g, o, request);
+}
+
+static const struct option_row drain_options[] = {
+	PROXY_TARGET_OPTION,
+	{ "timeout", 0, "S", "reset what is open after S seconds (default: --drain-timeout)" },
+	{},
+};
+
+const struct command cmd_proxy_drain = {
+	.words = "proxy drain",
+	.arguments = "",
+	.summary = "end a shuntd when its open flows have finished",
+	.options = drain_options,
+	.set_option = set_option,
+	.run = run_drain,
+	.state_size = sizeof(struct proxy_options),
+};

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "control_socket.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "shunt/shunt.h"
+
+enum { BACKLOG = 64 };
+
+static int find_group(const char *name, gid_t *out)
+{
+	struct group *g;
+
+	errno = 0;
+	g = getgrnam(name);
+	if (!g)
+		return shunt_err(errno ? -errno : -ENOENT, "group '%s' does not exist", name);
+	*out = g->gr_gid;
+	return 0;
+}
+
+/* The mode is right from the first moment on: nobody gets in between. */
+static int bind_private(int fd, const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	mode_t before;
+	int r;
+
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return -errno;
+	before = umask(0177);
+	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
+	umask(before);
+	return r;
+}
+
+static int open_listening(const char *path, const gid_t *group)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = bind_private(fd, path);
+	if (!r && group && (chown(path, (uid_t)-1, *group) < 0 || chmod(path, 0660) < 0))
+		r = -errno;
+	if (!r && listen(fd, BACKLOG) < 0)
+		r = -errno;
+	if (!r)
+		return fd;
+	close(fd);
+	return r;
+}
+
+/* A relative link: all are in one directory. */
+static int link_to(const char *path, const char *first)
+{
+	const char *name = strrchr(first, '/') + 1;
+
+	if (unlink(path) < 0 && errno != ENOENT)
+		return -errno;
+	return symlink(name, path) < 0 ? -errno : 0;
+}
+
+static int open_path(struct control_socket *s, const char *path, const gid_t *group)
+{
+	if (s->n_paths)
+		return link_to(path, s->paths[0]);
+	s->fd = open_listening(path, group);
+	return s->fd < 0 ? s->fd : 0;
+}
+
+int control_socket_open(struct control_socket *s, const struct settings *settings)
+{
+	const char *group = settings->control_group;
+	struct stat netns;
+	gid_t gid = 0;
+	int r = group ? find_group(group, &gid) : 0;
+
+	s->fd = -1;
+	s->n_paths = 0;
+	if (r < 0)
+		return r;
+	if (stat("/proc/self/ns/net", &netns) < 0)
+		return shunt_err(-errno, "cannot read '/proc/self/ns/net': %s", strerror(errno));
+	while (s->n_paths < settings->n_targets) {
+		char *path = s->paths[s->n_paths];
+
+		r = shunt_run_path(path, netns.st_ino, settings->instance,
+				   settings->targets[s->n_paths]->name, "control");
+		r = r < 0 ? -ENAMETOOLONG : open_path(s, path, group ? &gid : NULL);
+		if (r < 0) {
+			shunt_err(r, "cannot listen on '%s': %s", path, strerror(-r));
+			control_socket_remove(s);
+			return r;
+		}
+		s->n_paths++;
+	}
+	return 0;
+}
+
+void control_socket_remove(struct control_socket *s)
+{
+	while (s->n_paths)
+		unlink(s->paths[--s->n_paths]);
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+}

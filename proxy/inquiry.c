@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "inquiry.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void answer(struct inquiry *q, const struct worker_answer *head, size_t views)
+{
+	q->message.head = *head;
+	/* If the supervisor does not read, it does not miss the answer either. */
+	if (send(q->channel, &q->message, offsetof(struct worker_message, views) + views,
+		 MSG_NOSIGNAL) < 0)
+		return;
+}
+
+static void thread_view(struct thread_view *out, const struct counters *c)
+{
+	for (int i = 0; i < COUNTER_MAX; i++)
+		out->v[i] = atomic_load_explicit(&c->v[i], memory_order_relaxed);
+	for (int i = 0; i < FLOW_REASON_MAX; i++)
+		out->ended[i] = atomic_load_explicit(&c->ended[i], memory_order_relaxed);
+}
+
+void inquiry_status(struct inquiry *q, uint64_t tag)
+{
+	struct worker_answer head = { .verb = WORKER_STATUS, .n = q->n_loops,
+				     .tag = tag };
+
+	for (uint32_t i = 0; i < q->n_loops; i++)
+		thread_view(&q->message.views.threads[i], &q->loops[i]->counters);
+	answer(q, &head, q->n_loops * sizeof(struct thread_view));
+}
+
+static void answer_flows(struct inquiry *q)
+{
+	struct inspection *page = &q->page;
+	struct worker_answer head = {
+		.verb = WORKER_FLOWS,
+		.n = page->n,
+		.tag = q->tag,
+		.more = page->query.loop < q->n_loops,
+		.next = page->query,
+	};
+	size_t views = page->query.kill ? 0 : page->n * sizeof(page->flows[0]);
+
+	q->busy = false;
+	memcpy(q->message.views.flows, page->flows, views);
+	answer(q, &head, views);
+}
+
+/* One loop after the other, and each in small steps. */
+static void ask_loop(struct inquiry *q)
+{
+	struct flow_query *query = &q->page.query;
+
+	if (q->page.loop_done) {
+		q->page.loop_done = false;
+		query->at = (struct slab_place){};
+		query->loop++;
+	}
+	if (query->loop >= q->n_loops || inspection_is_full(&q->page))
+		answer_flows(q);
+	else
+		loop_post(q->loops[query->loop], &q->page.job);
+}
+
+static void loop_looked(evutil_socket_t fd, short what, void *arg)
+{
+	struct inquiry *q = arg;
+	uint64_t count;
+
+	(void)what;
+	if (read(fd, &count, sizeof(count)) < 0)
+		return;
+	if (!q->page.job.ran)
+		q->page.loop_done = true;
+	ask_loop(q);
+}
+
+void inquiry_flows(struct inquiry *q, uint64_t tag, const struct flow_query *query)
+{
+	struct worker_answer busy = { .verb = WORKER_FLOWS, .error = -EBUSY, .tag = tag };
+
+	if (q->busy) {
+		answer(q, &busy, 0);
+		return;
+	}
+	q->busy = true;
+	q->tag = tag;
+	inspection_init(&q->page, query);
+	q->page.job.done_fd = q->done_fd;
+	ask_loop(q);
+}
+
+int inquiry_init(struct inquiry *q, struct event_base *base, struct loop *const *loops,
+		 uint32_t n_loops, int channel)
+{
+	memset(q, 0, sizeof(*q));
+	q->loops = loops;
+	q->n_loops = n_loops;
+	q->channel = channel;
+	q->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (q->done_fd < 0)
+		return -errno;
+	q->done = event_new(base, q->done_fd, EV_READ | EV_PERSIST, loop_looked, q);
+	return q->done && !event_add(q->done, NULL) ? 0 : -ENOMEM;
+}
+
+void inquiry_release(struct inquiry *q)
+{
+	event_free(q->done);
+	close(q->done_fd);
+}

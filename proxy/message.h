@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What supervisor and worker say to each other, over a SOCK_SEQPACKET pair. Both are the same
+ * program, so there is no version; but the supervisor believes no length and no number of a
+ * worker, which reads the network.
+ */
+#ifndef SHUNT_PROXY_MESSAGE_H
+#define SHUNT_PROXY_MESSAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "address.h"
+#include "counters.h"
+#include "shunt/abi.h"
+#include "shunt/shunt.h"
+#include "slab.h"
+
+enum {
+	QUERY_FLOWS = 64,  /* at most in one answer */
+	QUERY_LOOK = 1024, /* flows a loop looks at in one turn, between those it serves */
+};
+
+/* Which flows; what is not set is not asked. */
+struct flow_filter {
+	struct shunt_prefix client, destination;
+	uint64_t id;	 /* of the flow in its worker; 0 any */
+	uint32_t worker; /* pid; 0 any */
+	bool has_client, has_destination;
+};
+
+/* A page of flows: from a place on. */
+struct flow_query {
+	struct flow_filter filter;
+	struct slab_place at;
+	uint32_t loop;
+	uint32_t kill; /* reset those that match, rather than tell */
+};
+
+/* A flow as it is told. */
+struct flow_view {
+	uint64_t id;
+	uint64_t age, silent;	 /* ms since its start, and since a byte came */
+	uint64_t up, down;	 /* bytes */
+	struct address client, destination;
+	struct address source;	 /* port 0: not known */
+	uint32_t state;		 /* enum flow_state */
+	char target[SHUNT_NAME_LEN];
+	uint32_t reserved;
+};
+
+/* What a thread of the worker counted. */
+struct thread_view {
+	uint64_t v[COUNTER_MAX];
+	uint64_t ended[FLOW_REASON_MAX];
+};
+
+enum worker_verb {
+	WORKER_READY = 1, /* to the supervisor: privileges are dropped, threads run */
+	WORKER_DRAIN,	  /* accept no more, end with the last flow, or after ms if not 0 */
+	WORKER_STOP,	  /* reset all flows and end */
+	WORKER_STATUS,	  /* answered with a thread_view for each thread */
+	WORKER_FLOWS,	  /* answered with up to QUERY_FLOWS flow_views, or the number killed */
+};
+
+struct worker_order {
+	uint32_t verb;
+	uint32_t ms;
+	uint64_t tag; /* comes back in the answer */
+	struct flow_query query;
+};
+
+/* Followed by n views, but after a kill n is just their number. */
+struct worker_answer {
+	uint32_t verb;
+	uint32_t n;
+	int32_t error;	/* 0 or -errno */
+	uint32_t more;	/* ask again with next */
+	uint64_t tag;
+	struct flow_query next;
+};
+
+union worker_views {
+	struct thread_view threads[SHUNT_TARGET_SLOTS];
+	struct flow_view flows[QUERY_FLOWS];
+};
+
+struct worker_message {
+	struct worker_answer head;
+	union worker_views views;
+};
+
+#endif
