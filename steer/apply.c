@@ -127,7 +127,7 @@ int apply_locked(struct shunt *s, struct shunt_config *config, const struct shun
 		 struct shunt_config *before, int lock)
 {
 	struct shunt_config old;
-	int r = generation_read(s, &old);
+	int r = generation_read_locked(s, &old);
 
 	if (r)
 		return r;

@@ -123,7 +123,7 @@ static int open_taken(struct arena *out, int fd)
 		arena_release(&a);
 		return r;
 	}
-	a.gen_at = arena_head(&a)->root;
+	a.gen_at = __atomic_load_n(&arena_head(&a)->root, __ATOMIC_ACQUIRE);
 	*out = a;
 	return 0;
 }
@@ -152,6 +152,14 @@ int arena_open(struct arena *out, int ruleset_fd)
 	return open_taken(out, fd);
 }
 
+bool arena_is_current(const struct arena *a, uint64_t generation)
+{
+	/* What a change frees is not written before the next one begins. */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return __atomic_load_n(&arena_head(a)->root, __ATOMIC_RELAXED) == a->gen_at &&
+	       arena_gen(a)->generation == generation;
+}
+
 void arena_release(struct arena *a)
 {
 	if (a->mem)
@@ -163,16 +171,10 @@ void arena_release(struct arena *a)
 
 /* ---- cells -------------------------------------------------------------------------------- */
 
-static bool is_free(const struct arena *a, uint32_t cell)
+/* Cells of this word that nobody has: neither the generation in force nor the one to come. */
+static uint64_t taken_word(const struct arena *a, uint32_t cell)
 {
-	return !((a->bits[cell / 64] | a->live[cell / 64]) >> cell % 64 & 1);
-}
-
-static void skip_full(const struct arena *a, uint32_t *cell)
-{
-	while (*cell < a->n_cells && !(*cell % 64) &&
-	       (a->bits[*cell / 64] | a->live[*cell / 64]) == ~0ULL)
-		*cell += 64;
+	return a->bits[cell / 64] | a->live[cell / 64];
 }
 
 /* Cells [at, at + n) are given out. */
@@ -186,24 +188,27 @@ static uint32_t take(struct arena *a, uint32_t at, uint32_t n)
 
 static uint32_t first_fit(struct arena *a, uint32_t n)
 {
-	uint32_t cell = a->hint, run = 0;
-	bool first = true;
+	uint32_t cell = a->hint / 64 * 64, run = 0;
+	bool hint_known = false;
+	uint64_t taken;
 
-	while (cell < a->n_cells) {
-		if (!run)
-			skip_full(a, &cell);
-		if (cell >= a->n_cells)
-			break;
-		if (!is_free(a, cell)) {
-			run = 0;
-		} else {
-			if (first)
-				a->hint = cell;
-			first = false;
-			if (++run == n)
-				return take(a, cell + 1 - n, n);
+	for (; cell < a->n_cells; cell += 64) {
+		taken = taken_word(a, cell);
+		if (taken != ~0ULL && !hint_known) {
+			a->hint = cell;
+			hint_known = true;
 		}
-		cell++;
+		if (!taken && run + 64 < n) {
+			run += 64;
+			continue;
+		}
+		for (uint32_t i = 0; i < 64; i++) {
+			run = taken >> i & 1 ? 0 : run + 1;
+			if (run == n)
+				return take(a, cell + i + 1 - n, n);
+			if (!run && taken >> i == ~0ULL >> i)
+				break;
+		}
 	}
 	return 0;
 }
@@ -231,7 +236,7 @@ uint32_t arena_alloc_page(struct arena *a)
 		return arena_alloc(a, SHUNT_PAGE_CELLS);
 	}
 	for (; at < a->n_cells; at += SHUNT_PAGE_CELLS)
-		if (!(a->bits[at / 64] | a->live[at / 64]))
+		if (!taken_word(a, at))
 			return take(a, at, SHUNT_PAGE_CELLS);
 	return 0;
 }
@@ -245,4 +250,62 @@ void arena_free(struct arena *a, uint32_t at, uint32_t n)
 	/* Cells of this change may be had again at once. */
 	if (at < a->hint)
 		a->hint = at;
+}
+
+/* ---- changes ------------------------------------------------------------------------------ */
+
+static void copy_side(struct arena *a, const __u32 *at, int live, size_t bytes)
+{
+	memcpy(arena_at(a, at[!live]), arena_at(a, at[live]), bytes);
+}
+
+/*
+ * Wait for the packets under way. A map of maps is written to, here with what it holds already,
+ * and the system call returns when all programs that may have read it before have ended.
+ */
+static int wait_for_readers(const struct arena *a, int ruleset_fd)
+{
+	__u32 zero = 0;
+
+	if (ruleset_fd < 0)
+		return 0;
+	if (bpf_map_update_elem(ruleset_fd, &zero, &a->fd, BPF_ANY))
+		return shunt_err(-errno, "cannot wait for the packets under way: %s",
+				 strerror(errno));
+	return 0;
+}
+
+int arena_begin(struct arena *a, int ruleset_fd)
+{
+	struct shunt_arena_head *head = arena_head(a);
+	const struct shunt_gen *live = arena_at(a, head->root);
+	int side = live->side & 1, r;
+
+	/* What is written below may still be read as the generation before the live one. */
+	r = wait_for_readers(a, ruleset_fd);
+	if (r)
+		return r;
+	a->gen_at = head->root == 1 ? 2 : 1;
+	copy_side(a, head->bitmap_at, side, bytes_of(bitmap_cells(a->n_cells)));
+	copy_side(a, head->dir4_at, side, bytes_of(SHUNT_DIR4_CELLS));
+	copy_side(a, head->index_at, side, live->n_rules * sizeof(__u32));
+	a->live = arena_at(a, head->bitmap_at[side]);
+	a->bits = arena_at(a, head->bitmap_at[!side]);
+	a->hint = SHUNT_PAGE_CELLS;
+	*arena_gen(a) = *live;
+	arena_gen(a)->side = !side;
+	arena_gen(a)->generation++;
+	return 0;
+}
+
+void arena_commit(struct arena *a)
+{
+	__atomic_store_n(&arena_head(a)->root, a->gen_at, __ATOMIC_RELEASE);
+	a->bits = a->live = NULL;
+}
+
+void arena_abort(struct arena *a)
+{
+	a->gen_at = arena_head(a)->root;
+	a->bits = a->live = NULL;
 }

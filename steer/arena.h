@@ -42,6 +42,12 @@ static inline struct shunt_gen *arena_gen(const struct arena *a)
 	return arena_at(a, a->gen_at);
 }
 
+/* Is this a place of n cells? Who reads without the lock may see what a change leaves. */
+static inline bool arena_holds(const struct arena *a, uint32_t at, size_t n)
+{
+	return at && at < a->n_cells && n <= a->n_cells - at;
+}
+
 static inline uint32_t cells_for(size_t bytes)
 {
 	return (uint32_t)((bytes + SHUNT_CELL - 1) / SHUNT_CELL);
@@ -55,11 +61,25 @@ int arena_seal(struct arena *a, uint32_t room);
 int arena_open(struct arena *out, int ruleset_fd);
 /* Map the generation that is this map; the fd stays the caller's. */
 int arena_open_fd(struct arena *out, int fd);
+/*
+ * Is the generation that it was opened with, of this number, still in force? If so, all that was
+ * read of it belongs together.
+ */
+bool arena_is_current(const struct arena *a, uint64_t generation);
 void arena_release(struct arena *a);
 
 /* n cells in a row, all zero; 0 if there are none. A page is 64 cells that fill a page. */
 uint32_t arena_alloc(struct arena *a, uint32_t n);
 uint32_t arena_alloc_page(struct arena *a);
 void arena_free(struct arena *a, uint32_t at, uint32_t n);
+
+/*
+ * A change of the live generation, of which the map is in slot 0 of ruleset_fd, under the lock;
+ * -1 if no program reads it. Until commit, which is one store, it is in force as it was; it stays so if the process ends
+ * before, or with abort.
+ */
+int arena_begin(struct arena *a, int ruleset_fd);
+void arena_commit(struct arena *a);
+void arena_abort(struct arena *a);
 
 #endif

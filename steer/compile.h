@@ -27,7 +27,10 @@ struct names {
 int compile(const struct shunt_rules *rules, const struct shunt_sets *sets,
 	    const struct names *names, uint64_t generation);
 
-/* Rules and sets as they were given; without counters. */
+/*
+ * Rules and sets as they were given; without counters. -EAGAIN, without a message, only to who
+ * does not hold the lock: they were changed meanwhile.
+ */
 int decompile_rules(const struct arena *a, struct shunt_rules *out);
 int decompile_sets(const struct arena *a, struct shunt_sets *out);
 

@@ -5,23 +5,13 @@
 #include <errno.h>
 #include <string.h>
 
-#include "cgroup.h"
+#include "change.h"
 #include "cleanup.h"
-#include "compile.h"
-#include "device.h"
+#include "linker.h"
 #include "rollback.h"
 #include "slots.h"
-#include "target.h"
 
-/* What names stand for while a generation is compiled. */
-struct linker {
-	struct shunt *s;
-	const struct shunt_rules *rules, *old_rules;
-	const struct arena *old; /* NULL: none */
-	bool *used;		 /* owned: indexes in rule_stats */
-	size_t rule, old_rule;	 /* both lists are gone through by priority */
-	size_t next;		 /* no free index before it */
-};
+enum { READ_TRIES = 4 }; /* before a reader keeps those out that change rules */
 
 int generation_open(struct arena *out, const struct shunt *s)
 {
@@ -37,28 +27,33 @@ int generation_publish(struct shunt *s, int fd)
 	return 0;
 }
 
-static const struct shunt_rule2 *record_of(const struct arena *a, size_t i)
-{
-	const uint32_t *index = arena_at(a, arena_head(a)->index_at[arena_gen(a)->side]);
-
-	return arena_at(a, index[i]);
-}
-
 /* ---- read ----------------------------------------------------------------------------------- */
 
-static int read_stats(struct shunt *s, const struct arena *a, struct shunt_rules *rules)
+static int read_stats(struct shunt *s, const struct arena *a, uint64_t generation,
+		      struct shunt_rules *rules)
 {
-	for (size_t i = 0; i < rules->n; i++)
-		if (bpf_map_lookup_elem(s->map.rule_stats, &record_of(a, i)->stat,
-					&rules->v[i].stat))
-			return shunt_err(-errno, "cannot read the counters of a rule: %s",
-					 strerror(errno));
-	return 0;
+	for (size_t i = 0; i < rules->n; i++) {
+		uint32_t cell = change_rule_cell(a, (uint32_t)i);
+		__u32 stat;
+
+		if (!arena_holds(a, cell, 1))
+			return -EAGAIN;
+		stat = ((const struct shunt_rule2 *)arena_at(a, cell))->stat;
+		if (!bpf_map_lookup_elem(s->map.rule_stats, &stat, &rules->v[i].stat))
+			continue;
+		if (!arena_is_current(a, generation))
+			return -EAGAIN;
+		return shunt_err(-errno, "cannot read the counters of a rule: %s",
+				 strerror(errno));
+	}
+	return arena_is_current(a, generation) ? 0 : -EAGAIN;
 }
 
-int generation_read(struct shunt *s, struct shunt_config *out)
+/* -EAGAIN: it was changed meanwhile. */
+static int read_parts(struct shunt *s, enum generation_part parts, struct shunt_config *out)
 {
 	struct shunt_config config = {};
+	uint64_t generation;
 	struct arena a;
 	int r = generation_open(&a, s);
 
@@ -68,11 +63,16 @@ int generation_read(struct shunt *s, struct shunt_config *out)
 	}
 	if (r)
 		return r;
-	r = decompile_rules(&a, &config.rules);
-	if (!r)
-		r = read_stats(s, &a, &config.rules);
-	if (!r)
+	generation = arena_gen(&a)->generation;
+	if (parts & GENERATION_RULES)
+		r = decompile_rules(&a, &config.rules);
+	if (!r && (parts & GENERATION_RULES))
+		r = read_stats(s, &a, generation, &config.rules);
+	if (!r && (parts & GENERATION_SETS))
 		r = decompile_sets(&a, &config.sets);
+	/* Each part is whole by itself; together they must be of one generation. */
+	if (!r && !arena_is_current(&a, generation))
+		r = -EAGAIN;
 	arena_release(&a);
 	if (r)
 		shunt_config_clear(&config);
@@ -81,72 +81,22 @@ int generation_read(struct shunt *s, struct shunt_config *out)
 	return r;
 }
 
-/* ---- what names stand for -------------------------------------------------------------------- */
-
-/* compile() has its own messages for the other two. */
-static int told(int r)
+int generation_read_locked(struct shunt *s, struct shunt_config *out)
 {
-	return r == -ENOSPC || r == -ENOMEM ? -E2BIG : r;
+	return read_parts(s, GENERATION_ALL, out);
 }
 
-static int link_device(void *ctx, const char *name)
+int generation_read(struct shunt *s, enum generation_part parts, struct shunt_config *out)
 {
-	struct linker *l = ctx;
+	_cleanup_close_ int lock = -1;
+	int r = -EAGAIN;
 
-	return told(device_slot(l->s, name));
-}
-
-static int link_target(void *ctx, const char *name)
-{
-	struct linker *l = ctx;
-
-	return told(target_get_locked(l->s, name));
-}
-
-static int link_cgroup(void *ctx, const char *path, uint64_t *id)
-{
-	uint64_t ids[SHUNT_CGROUP_LEVELS];
-	int level = cgroup_find(path, ids);
-
-	(void)ctx;
-	if (level >= 0 && level < SHUNT_CGROUP_LEVELS)
-		*id = ids[level];
-	return level;
-}
-
-/* The index that the same rule has already, or -ENOENT. */
-static int kept_stat(struct linker *l, const struct shunt_rule *rule)
-{
-	const struct shunt_rules *old = l->old_rules;
-
-	while (l->old_rule < old->n && old->v[l->old_rule].priority < rule->priority)
-		l->old_rule++;
-	if (l->old_rule == old->n || !shunt_rule_equal(&old->v[l->old_rule], rule))
-		return -ENOENT;
-	return (int)record_of(l->old, l->old_rule)->stat;
-}
-
-static int link_stat(void *ctx, uint32_t priority)
-{
-	struct shunt_rule_stat none = {};
-	struct linker *l = ctx;
-	__u32 stat;
-	int kept;
-
-	while (l->rules->v[l->rule].priority != priority)
-		l->rule++;
-	kept = kept_stat(l, &l->rules->v[l->rule]);
-	if (kept >= 0)
-		return kept;
-	while (l->next < SHUNT_MAX_RULES && l->used[l->next])
-		l->next++;
-	if (l->next == SHUNT_MAX_RULES)
-		return shunt_err(-E2BIG, "no room for the counters of rule %u", priority);
-	stat = (__u32)l->next++;
-	if (bpf_map_update_elem(l->s->map.rule_stats, &stat, &none, BPF_ANY))
-		return shunt_err(-errno, "cannot clear the counters of rule %u: %s", priority,
-				 strerror(errno));
-	return (int)stat;
+	for (int i = 0; i < READ_TRIES && r == -EAGAIN; i++)
+		r = read_parts(s, parts, out);
+	if (r != -EAGAIN)
+		return r;
+	lock = instance_lock(s);
+	return lock < 0 ? lock : read_parts(s, parts, out);
 }
 
 /* ---- compile ---------------------------------------------------------------------------------- */
@@ -182,17 +132,23 @@ static int check_set(const struct set_names *sets, const struct shunt_rule *r, c
 			 r->priority, name);
 }
 
-static int check_rule(const struct set_names *sets, const struct shunt_rule *r)
+int generation_check_rule(const struct shunt_rule *r)
 {
-	int e;
-
 	if (r->action == SHUNT_ACT_ROUTE)
 		return shunt_err(-EOPNOTSUPP, "rule %u: route is not supported by this version",
 				 r->priority);
 	if (r->action == SHUNT_ACT_PROXY && !(r->protos & SHUNT_PROTO_TCP))
 		return shunt_err(-EOPNOTSUPP, "rule %u: proxy carries tcp only in this version",
 				 r->priority);
-	e = check_set(sets, r, r->from.set);
+	return 0;
+}
+
+static int check_rule(const struct set_names *sets, const struct shunt_rule *r)
+{
+	int e = generation_check_rule(r);
+
+	if (!e)
+		e = check_set(sets, r, r->from.set);
 	return e ? e : check_set(sets, r, r->to.set);
 }
 
@@ -224,20 +180,13 @@ static int link_and_compile(struct shunt *s, const struct shunt_rules *rules,
 			    const struct arena *old)
 {
 	struct linker l = { .s = s, .rules = rules, .old_rules = old_rules, .old = old };
-	const struct names names = {
-		.ctx = &l, .device = link_device, .target = link_target, .stat = link_stat,
-		.cgroup = link_cgroup,
-	};
-	int fd;
+	struct names names;
+	int r = linker_init(&l, &names);
 
-	l.used = calloc(SHUNT_MAX_RULES, sizeof(*l.used));
-	if (!l.used)
-		return shunt_err(-ENOMEM, "out of memory");
-	for (size_t i = 0; i < old_rules->n; i++)
-		l.used[record_of(old, i)->stat] = true;
-	fd = compile(rules, sets, &names, old ? arena_gen(old)->generation + 1 : 1);
-	free(l.used);
-	return fd;
+	if (!r)
+		r = compile(rules, sets, &names, old ? arena_gen(old)->generation + 1 : 1);
+	linker_release(&l);
+	return r;
 }
 
 /* The fd of a new generation that follows `old` (NULL: none). */

@@ -12,8 +12,18 @@
 /* Map the generation in force. 0, or -ENOENT without a message if there is none. */
 int generation_open(struct arena *out, const struct shunt *s);
 
-/* All of it as it was given, rules with their counters; empty if there is none. */
-int generation_read(struct shunt *s, struct shunt_config *out);
+enum generation_part {
+	GENERATION_RULES = 1 << 0, /* with their counters */
+	GENERATION_SETS = 1 << 1,
+	GENERATION_ALL = GENERATION_RULES | GENERATION_SETS,
+};
+
+/*
+ * Rules and sets as they were given, of one generation; empty if there is none. The second reads
+ * all, for who holds the lock.
+ */
+int generation_read(struct shunt *s, enum generation_part parts, struct shunt_config *out);
+int generation_read_locked(struct shunt *s, struct shunt_config *out);
 
 /* A change that is taken back after so many seconds; lock is what pin_lock() returned. */
 struct generation_trial {
@@ -31,6 +41,16 @@ int generation_replace(struct shunt *s, const struct shunt_config *config,
 
 /* Could this be put in force? All is done for it but the last step. */
 int generation_check(struct shunt *s, const struct shunt_config *config);
+
+/* Can this version carry the rule out? */
+int generation_check_rule(const struct shunt_rule *rule);
+
+/*
+ * One rule more or less, changing only what is to be changed inside the generation in force
+ * (change.h). -ENOSPC, without a message, if there is none or it cannot be done so.
+ */
+int generation_add_rule(struct shunt *s, const struct shunt_rule *rule);
+int generation_del_rule(struct shunt *s, uint32_t priority);
 
 /* The one write that puts a generation in force. */
 int generation_publish(struct shunt *s, int fd);

@@ -53,7 +53,7 @@ void shunt_config_clear(struct shunt_config *config)
 
 int shunt_config_read(struct shunt *s, struct shunt_config *out)
 {
-	return generation_read(s, out);
+	return generation_read(s, GENERATION_ALL, out);
 }
 
 int shunt_config_apply(struct shunt *s, const struct shunt_config *config)
@@ -66,13 +66,11 @@ int shunt_config_apply(struct shunt *s, const struct shunt_config *config)
 int shunt_sets_read(struct shunt *s, struct shunt_sets *out)
 {
 	struct shunt_config config;
-	int r = generation_read(s, &config);
+	int r = generation_read(s, GENERATION_SETS, &config);
 
-	if (r)
-		return r;
-	*out = config.sets;
-	shunt_rules_clear(&config.rules);
-	return 0;
+	if (!r)
+		*out = config.sets;
+	return r;
 }
 
 /* ---- changes ---------------------------------------------------------------------------------- */
@@ -208,7 +206,7 @@ static int change(struct shunt *s, const struct shunt_set *arg,
 {
 	_cleanup_close_ int lock = instance_lock(s);
 	struct shunt_config config = {};
-	int r = lock < 0 ? lock : generation_read(s, &config);
+	int r = lock < 0 ? lock : generation_read_locked(s, &config);
 
 	if (!r)
 		r = how(&config, arg);

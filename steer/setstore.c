@@ -225,26 +225,43 @@ static void get(struct prefixes *p, const void *cells, uint32_t i, bool v6)
 		p->v4[p->n4++] = (uint64_t)c4->addr[i % PER_CELL4] << 8 | c4->len[i % PER_CELL4];
 }
 
+static int read_chunks(const struct arena *a, const struct shunt_set_rec *rec, bool v6,
+		       struct prefixes *p)
+{
+	uint32_t n_chunks = rec->n_chunks[v6], left = rec->n[v6];
+	const struct shunt_chunk *chunks = arena_at(a, rec->chunks_at[v6]);
+	struct shunt_chunk chunk;
+
+	if (n_chunks && !arena_holds(a, rec->chunks_at[v6], cells_for(n_chunks * sizeof(chunk))))
+		return -EAGAIN;
+	for (uint32_t c = 0; c < n_chunks; c++) {
+		chunk = chunks[c];
+		if (chunk.n > left || !arena_holds(a, chunk.at, chunk_cells(chunk.n, v6)))
+			return -EAGAIN;
+		left -= chunk.n;
+		for (uint32_t i = 0; i < chunk.n; i++)
+			get(p, arena_at(a, chunk.at), i, v6);
+	}
+	return left ? -EAGAIN : 0;
+}
+
 int setstore_read(const struct arena *a, const struct shunt_set_rec *rec, struct prefixes *out)
 {
-	struct prefixes p = {
-		.v4 = malloc((rec->n[0] + 1) * sizeof(*p.v4)),
-		.v6 = malloc((rec->n[1] + 1) * sizeof(*p.v6)),
-	};
-	const struct shunt_chunk *chunk;
+	struct prefixes p = {};
+	int r;
 
-	if (!p.v4 || !p.v6) {
+	if (rec->n[0] / PER_CELL4 > a->n_cells || rec->n[1] / PER_CELL6 > a->n_cells)
+		return -EAGAIN;
+	p.v4 = malloc((rec->n[0] + 1UL) * sizeof(*p.v4));
+	p.v6 = malloc((rec->n[1] + 1UL) * sizeof(*p.v6));
+	r = p.v4 && p.v6 ? 0 : -ENOMEM;
+	for (int v6 = 0; v6 < 2 && !r; v6++)
+		r = read_chunks(a, rec, v6, &p);
+	if (r)
 		prefixes_clear(&p);
-		return -ENOMEM;
-	}
-	for (int v6 = 0; v6 < 2; v6++) {
-		chunk = arena_at(a, rec->chunks_at[v6]);
-		for (uint32_t c = 0; c < rec->n_chunks[v6]; c++)
-			for (uint32_t i = 0; i < chunk[c].n; i++)
-				get(&p, arena_at(a, chunk[c].at), i, v6);
-	}
-	*out = p;
-	return 0;
+	else
+		*out = p;
+	return r;
 }
 
 void setstore_free(struct arena *a, struct shunt_set_rec *rec)

@@ -47,6 +47,7 @@ static inline addr_t prefix_last(const struct prefixes *p, size_t i, bool v6)
 
 /* Fill in the chunks of a record; its name and flags stay. -ENOSPC. */
 int setstore_write(struct arena *a, struct shunt_set_rec *rec, const struct prefixes *p);
+/* -EAGAIN: what is there is no set (any more). */
 int setstore_read(const struct arena *a, const struct shunt_set_rec *rec, struct prefixes *out);
 /* The cells of its chunks. */
 void setstore_free(struct arena *a, struct shunt_set_rec *rec);

@@ -241,7 +241,7 @@ int shunt_device_states(struct shunt *s, struct shunt_device_state *out, size_t 
  */
 int shunt_conflicts(struct shunt *s, char (*out)[256], int max);
 
-/* ---- rules of an instance (each a new generation, published by one write) ------------------- */
+/* ---- rules of an instance (each change is published by one write) ------------------------------ */
 
 int shunt_rules_read(struct shunt *s, struct shunt_rules *out); /* decompiled, with counters */
 int shunt_rules_replace(struct shunt *s, const struct shunt_rules *rules);

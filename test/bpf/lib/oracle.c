@@ -308,11 +308,23 @@ static bool prefix_has(const struct shunt_prefix *p, const struct reading *r,
 	return true;
 }
 
-static bool addrs_have(const struct shunt_addrs *list, const struct reading *r,
-		       const struct in6_addr *a)
+static bool set_has(const struct shunt_sets *sets, const char *name, const struct reading *r,
+		    const struct in6_addr *a)
+{
+	for (size_t i = 0; sets && i < sets->n; i++)
+		for (size_t k = 0; !strcmp(sets->v[i].name, name) && k < sets->v[i].n; k++)
+			if (prefix_has(&sets->v[i].v[k], r, a))
+				return true;
+	return false;
+}
+
+static bool addrs_have(const struct shunt_addrs *list, const struct shunt_sets *sets,
+		       const struct reading *r, const struct in6_addr *a)
 {
 	bool found = false;
 
+	if (list->set[0])
+		return set_has(sets, list->set, r, a) != list->negated;
 	if (!list->n)
 		return true;
 	for (size_t i = 0; i < list->n; i++)
@@ -342,7 +354,8 @@ static bool rule_holds(const struct shunt_rule *rule, const struct reading *r,
 	uint8_t proto = r->proto == IPPROTO_TCP ? SHUNT_PROTO_TCP : SHUNT_PROTO_UDP;
 
 	return (rule->dirs & q->dir) && (rule->protos & proto) && devices_have(rule, q->device) &&
-	       addrs_have(&rule->from, r, &r->src) && addrs_have(&rule->to, r, &r->dst) &&
+	       addrs_have(&rule->from, q->sets, r, &r->src) &&
+	       addrs_have(&rule->to, q->sets, r, &r->dst) &&
 	       ports_have(&rule->sport, r->sport) && ports_have(&rule->port, r->dport) &&
 	       (!rule->has_uid ||
 		(q->has_uid && q->uid >= rule->uid_lo && q->uid <= rule->uid_hi));

@@ -49,6 +49,7 @@ struct asked {
 	const char *device;
 	bool has_uid;
 	uint32_t uid;
+	const struct shunt_sets *sets; /* that rules name; NULL: none does */
 };
 
 /* The rule that decides, or NULL. rules need not be in order. */
