@@ -31,11 +31,13 @@ named_servers() {
 
 # generations N: N rules with a destination of their own, in opposite order; rules by sets that
 # are exchanged; and, of the one, an audit rule behind which the search goes on, between the
-# two of the other. $T/rules.a, sets.a, rules.b, sets.b
+# two of the other. $T/rules.a, $T/rules.b
 generations() {
 	local i n=$1
 
 	{
+		echo 'set x 10.9.0.0/24,fd09::/120'
+		echo 'set y'
 		echo '10 tcp to @x proxy a'
 		echo '20 tcp to @y proxy t'
 		for ((i = 0; i < n; i++)); do
@@ -46,6 +48,8 @@ generations() {
 		echo '9000 tcp to 10.9.0.0/16,fd09::/64 proxy t'
 	} >"$T/rules.a"
 	{
+		echo 'set x'
+		echo 'set y 10.9.0.0/24,fd09::/120'
 		echo '10 tcp to @x proxy t'
 		echo '20 tcp to @y proxy b'
 		for ((i = 0; i < n; i++)); do
@@ -54,8 +58,6 @@ generations() {
 		echo '400 tcp to 10.9.2.0/24,fd09::2:0/112 proxy b'
 		echo '9000 tcp to 10.9.0.0/16,fd09::/64 proxy t'
 	} >"$T/rules.b"
-	printf '%s\n' 'x 10.9.0.0/24 fd09::/120' y >"$T/sets.a"
-	printf '%s\n' x 'y 10.9.0.0/24 fd09::/120' >"$T/sets.b"
 }
 
 # host I: of those with a rule of their own
@@ -122,7 +124,7 @@ consistent() {
 
 # swaps COUNT: from the first to the second and back, and so on
 swaps() {
-	in_ns gw "$churn" swap "$1" "$T/rules.a" "$T/sets.a" "$T/rules.b" "$T/sets.b"
+	in_ns gw "$churn" swap "$1" "$T/rules.a" "$T/rules.b"
 }
 
 swapped() {
@@ -144,8 +146,9 @@ mixed() {
 	load 600 10
 	wait_for 10 "(( \$(wc -l <$T/four.out) > 500 ))"
 	swaps 1 >"$T/changes"
-	in_ns gw "$churn" swap 1 "$T/rules.b" "$T/sets.b" "$T/rules.a" "$T/sets.b" >/dev/null
-	in_ns gw "$churn" swap 1 "$T/rules.a" "$T/sets.b" "$T/rules.a" "$T/sets.a" >>"$T/changes"
+	cat <(grep ^set "$T/rules.b") <(grep -v ^set "$T/rules.a") >"$T/rules.half"
+	in_ns gw "$churn" swap 1 "$T/rules.b" "$T/rules.half" >/dev/null
+	in_ns gw "$churn" swap 1 "$T/rules.half" "$T/rules.a" >>"$T/changes"
 	load_right
 	must_fail 1 'not by the rules of its time' consistent "$T/four.out" "$T/changes" a b
 	must_fail 1 'not by the rules of its time' consistent "$T/six.out" "$T/changes" a b
@@ -154,8 +157,7 @@ mixed() {
 operations() {
 	named_servers
 	generations 50
-	echo '4 tcp to @z proxy b' >>"$T/rules.a"
-	echo 'z 192.0.2.0/24' >>"$T/sets.a"
+	printf '%s\n' 'set z 192.0.2.0/24' '4 tcp to @z proxy b' >>"$T/rules.a"
 	swaps 2 >/dev/null
 	load 600 50
 	in_ns gw "$churn" rule $(($1 / 2)) '5 tcp to 10.9.0.0/16,fd09::/64 proxy b' >"$T/changes"
@@ -169,9 +171,7 @@ operations() {
 
 # all_of_it: rules and sets as they are listed
 all_of_it() {
-	ctl rule list
-	ctl set list
-	ctl set list x
+	ctl rule list --sets
 }
 
 # change ROUND: what is done in this round, of four kinds in turn, and back; the words in CHANGE
@@ -195,9 +195,9 @@ killed_inputs() {
 		echo "$((1000 + i)) tcp to $(host "$i") proxy a" >>"$T/rules.c"
 		echo "$((2000 - i)) tcp to $(host "$i") proxy b" >>"$T/rules.d"
 	done
-	echo '3000 tcp to 10.9.0.0/22,fd09::/110 proxy a' >>"$T/rules.c"
-	echo '3000 tcp to 10.9.0.0/22,fd09::/110 proxy b' >>"$T/rules.d"
-	printf '%s\n' '4 tcp to @x proxy b' '9000 tcp to 10.9.0.0/16,fd09::/64 proxy t' |
+	printf '%s\n' 'set y 10.9.0.0/22,fd09::/110' '3000 tcp to @y proxy a' >>"$T/rules.c"
+	printf '%s\n' 'set y 10.9.0.0/21,fd09::/109' '3000 tcp to @y proxy b' >>"$T/rules.d"
+	printf '%s\n' 'set x 192.0.2.0/24' '4 tcp to @x proxy b' '9000 tcp to 10.9.0.0/16,fd09::/64 proxy t' |
 		tee -a "$T/rules.c" >>"$T/rules.d"
 	printf '%s\n' 192.0.2.0/24 >"$T/no-members"
 	printf '%s\n' 192.0.2.0/24 10.9.0.0/16 fd09::/64 >"$T/members"
@@ -280,13 +280,15 @@ concurrent() {
 
 	named_servers
 	killed_inputs
-	sort "$T/rules.c" >"$T/c"
-	sort "$T/rules.d" >"$T/d"
+	ctl apply "$T/rules.d" >/dev/null
+	all_of_it >"$T/d"
+	ctl apply "$T/rules.c" >/dev/null
+	all_of_it >"$T/c"
 	load 600 300
 	again c 60 apply "$T/rules.c"
 	again d 60 apply "$T/rules.d"
 	while alive c && alive d; do
-		ctl rule list | sort >"$T/now"
+		all_of_it >"$T/now"
 		cmp -s "$T/c" "$T/now" || cmp -s "$T/d" "$T/now" ||
 			fail "a list is neither: $(diff "$T/c" "$T/now" | head -n 5)"
 		seen=$((seen + 1))

@@ -13,14 +13,14 @@
 #include <string.h>
 
 static const char usage_text[] =
-	"usage: churn swap COUNT RULES SETS RULES SETS\n"
+	"usage: churn swap COUNT FILE FILE\n"
 	"       churn rule COUNT RULE\n"
 	"       churn set COUNT NAME PREFIX ...\n"
 	"\n"
-	"swap: all rules and sets, those of the files given last and those given first, in turn. A\n"
-	"line in SETS is 'NAME PREFIX ...'. rule: add it, delete it. set: add prefixes, take them.\n"
-	"COUNT changes in all. Each prints a line 'BEGIN END STATE', in nanoseconds of\n"
-	"CLOCK_MONOTONIC; the state is 1 for what is given last or added, 0 after the way back.\n";
+	"swap: all rules and sets, those of the second rule file and those of the first, in turn.\n"
+	"rule: add it, delete it. set: add prefixes, take them. COUNT changes in all. Each prints a\n"
+	"line 'BEGIN END STATE', in nanoseconds of CLOCK_MONOTONIC; the state is 1 for the second\n"
+	"file and what is added, 0 after the way back.\n";
 
 struct change {
 	struct shunt *s;
@@ -28,15 +28,6 @@ struct change {
 	struct shunt_rule rule;
 	struct shunt_set set;
 };
-
-static FILE *open_or_die(const char *path)
-{
-	FILE *in = fopen(path, "re");
-
-	if (!in)
-		die("cannot open '%s': %s", path, strerror(errno));
-	return in;
-}
 
 static void add_prefix(struct shunt_set *set, const char *text)
 {
@@ -56,37 +47,16 @@ static void name_set(struct shunt_set *set, const char *name)
 		die_usage("set '%s': the name is too long", name);
 }
 
-static void read_sets(struct shunt_sets *sets, const char *path)
+static void read_config(struct shunt_config *out, const char *path)
 {
-	FILE *in = open_or_die(path);
-	char *line = NULL, *word;
-	size_t size = 0;
-
-	while (getline(&line, &size, in) > 0) {
-		word = strtok(line, " \n");
-		if (!word)
-			continue;
-		sets->v = reallocarray(sets->v, sets->n + 1, sizeof(*sets->v));
-		if (!sets->v)
-			die("out of memory");
-		name_set(&sets->v[sets->n], word);
-		while ((word = strtok(NULL, " \n")))
-			add_prefix(&sets->v[sets->n], word);
-		sets->n++;
-	}
-	free(line);
-	fclose(in);
-}
-
-static void read_config(struct shunt_config *out, const char *rules, const char *sets)
-{
-	FILE *in = open_or_die(rules);
+	FILE *in = fopen(path, "re");
 	char err[512];
 
-	if (shunt_rules_parse(&out->rules, in, rules, err, sizeof(err)))
+	if (!in)
+		die("cannot open '%s': %s", path, strerror(errno));
+	if (shunt_config_parse(out, in, path, NULL, err, sizeof(err)))
 		die("%s", err);
 	fclose(in);
-	read_sets(&out->sets, sets);
 }
 
 static int do_swap(struct change *c, int state)
@@ -136,9 +106,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	count = arg_u64("count", argv[2], 1000000000);
-	if (!strcmp(argv[1], "swap") && argc == 7) {
-		read_config(&c.config[0], argv[3], argv[4]);
-		read_config(&c.config[1], argv[5], argv[6]);
+	if (!strcmp(argv[1], "swap") && argc == 5) {
+		read_config(&c.config[0], argv[3]);
+		read_config(&c.config[1], argv[4]);
 		return run(&c, count, do_swap);
 	}
 	if (!strcmp(argv[1], "rule") && argc == 4) {
