@@ -23,7 +23,7 @@ static const char usage_text[] =
 	"\n"
 	"server: answers each connection with 'NAME ADDR:PORT', the address it was made to.\n"
 	"ask: RATE new connections a second, to each ADDR:PORT in turn; +COUNT: and to so many\n"
-	"addresses from it on. Each prints a line 'BEGIN END ADDR:PORT NAME', in nanoseconds; the\n"
+	"addresses from it on; SECONDS 0: once to each. Each prints a line 'BEGIN END ADDR:PORT NAME', in nanoseconds; the\n"
 	"name is '-' if nobody answered, and '!' if the answer was to another address. At the end,\n"
 	"or at SIGTERM, a report in JSON on stderr; exit 0 if all were answered.\n";
 
@@ -280,6 +280,8 @@ static int run_ask(uint64_t rate, uint64_t seconds, char **words)
 
 	for (; *words; words++)
 		parse_destination(&d, *words);
+	for (size_t i = 0; !seconds && i < d.n; i++)
+		total += d.count[i];
 	a.by_second = calloc(seconds + 1, sizeof(*a.by_second));
 	if (!a.by_second)
 		die("out of memory");
