@@ -9,69 +9,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "listener.h"
 #include "shunt/shunt.h"
-
-/* ---- listeners ---- */
 
 static uint32_t n_listeners(const struct worker_config *config)
 {
 	return config->n_loops * config->n_targets;
 }
-
-void child_close_listeners(struct worker_config *config)
-{
-	uint32_t n = config->listeners ? n_listeners(config) : 0;
-
-	for (uint32_t i = 0; i < n; i++)
-		for (int v6 = 0; v6 < 2; v6++)
-			if (config->listeners[i][v6] >= 0)
-				close(config->listeners[i][v6]);
-	free(config->listeners);
-	config->listeners = NULL;
-}
-
-static bool is_without_ipv6(int r)
-{
-	return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL;
-}
-
-static int open_pair(int fds[2], uint16_t port, uint32_t mark)
-{
-	fds[1] = -1;
-	fds[0] = listener_open(AF_INET, port, mark);
-	if (fds[0] < 0)
-		return shunt_err(fds[0], "cannot listen on 127.0.0.1 port %u: %s", port,
-				 strerror(-fds[0]));
-	fds[1] = listener_open(AF_INET6, port, mark);
-	if (fds[1] >= 0 || is_without_ipv6(fds[1]))
-		return 0;
-	return shunt_err(fds[1], "cannot listen on ::1 port %u: %s", port, strerror(-fds[1]));
-}
-
-int child_open_listeners(struct worker_config *config)
-{
-	uint32_t port = config->settings->port;
-	uint32_t n = n_listeners(config);
-	int r = 0;
-
-	if (port && port + n - 1 > UINT16_MAX)
-		return shunt_err(-EINVAL, "port %u leaves no room for %u listeners", port, n);
-	config->listeners = malloc(n * sizeof(config->listeners[0]));
-	if (!config->listeners)
-		return shunt_err(-ENOMEM, "cannot listen: out of memory");
-	for (uint32_t i = 0; i < n; i++)
-		config->listeners[i][0] = config->listeners[i][1] = -1;
-	for (uint32_t i = 0; i < n && !r; i++)
-		r = open_pair(config->listeners[i], port ? (uint16_t)(port + i) : 0, config->mark);
-	if (!r && config->listeners[0][1] < 0)
-		shunt_warn("no IPv6 on this host: IPv6 flows are not served");
-	if (r < 0)
-		child_close_listeners(config);
-	return r;
-}
-
-/* ---- the process ---- */
 
 static int compare_ints(const void *a, const void *b)
 {

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "worker.h"
 
@@ -15,19 +16,12 @@ struct child {
 	pid_t pid;
 	int channel;
 	struct event *event;  /* the channel has a message; owned */
-	struct worker_config config; /* its listeners are open here until child_close_listeners() */
+	struct worker_config config;
+	struct timespec ready_at; /* CLOCK_MONOTONIC */
 	bool ready;	      /* its threads run */
-	bool registered;      /* its listeners are in the target */
 	struct child *next;
 };
 
-/*
- * Open listeners for config's targets and threads, on the port of its settings and those that
- * follow; 0: any. IPv6 may be missing on this host. On failure nothing is open; -errno with a
- * message.
- */
-int child_open_listeners(struct worker_config *config);
-void child_close_listeners(struct worker_config *config);
 /* Fork the worker of config; c->channel is our end of the channel. 0 or -errno with a message. */
 int child_fork(struct child *c);
 /* Ask for an answer with tag. 0 or -errno. */

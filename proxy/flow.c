@@ -19,6 +19,7 @@ enum {
 	KEEPALIVE_IDLE = 180,	 /* seconds; the listeners hand the same to accepted sockets */
 	KEEPALIVE_INTERVAL = 60,
 	KEEPALIVE_COUNT = 5,
+	ABORT_AFTER = 1000,	 /* ms: likewise, see set_abort() */
 };
 
 /* ---- epoll ---- */
@@ -75,7 +76,6 @@ static void ask_rule(struct flow *f)
 static void flow_connected(struct flow *f)
 {
 	struct loop *l = f->loop;
-	uint64_t idle = 1000ULL * f->target->settings->idle_timeout;
 
 	upstream_connected(f);
 	f->state = FLOW_RELAYING;
@@ -83,7 +83,7 @@ static void flow_connected(struct flow *f)
 	f->end[CLIENT].readable = true;
 	f->end[CLIENT].writable = true;
 	f->end[SERVER].writable = true;
-	loop_timeout(l, f, l->now + (idle < KEEPALIVE_AFTER ? idle : KEEPALIVE_AFTER));
+	loop_timeout(l, f, l->now + ABORT_AFTER); /* no idle timeout is shorter */
 	/* Most clients have spoken by now: reading first saves their event. */
 	relay_run(f);
 	if (f->state != FLOW_CLOSED && !f->end[CLIENT].watched && flow_watch(f, CLIENT, false) < 0)
@@ -252,6 +252,21 @@ static void set_keepalive(struct end *e)
 	e->keepalive = true;
 }
 
+/*
+ * The kernel closes the sockets of a process that dies as if it had finished, and a stream that
+ * was cut would look whole. With this option it resets them. It costs a call for each end, and
+ * one more at a good end, so flows that end soon go without: at most what they began in the
+ * last second before a crash ends with a FIN.
+ */
+static void set_abort(struct flow *f, bool on)
+{
+	const struct linger linger = { .l_onoff = on };
+
+	for (int side = 0; side < 2; side++)
+		setsockopt(f->end[side].fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	f->aborts = on;
+}
+
 static uint64_t silence_allowed(const struct flow *f)
 {
 	const struct target_settings *s = f->target->settings;
@@ -283,6 +298,8 @@ static void relaying_due(struct flow *f)
 		flow_close(f, FLOW_END_IDLE);
 		return;
 	}
+	if (!f->aborts)
+		set_abort(f, true);
 	if (!f->end[SERVER].keepalive) {
 		if (l->now - f->started >= KEEPALIVE_AFTER)
 			set_keepalive(&f->end[SERVER]);
@@ -311,7 +328,10 @@ void flow_due(struct flow *f)
 
 void flow_half_closed(struct flow *f)
 {
-	loop_timeout(f->loop, f, f->loop->now + silence_allowed(f));
+	uint64_t wait = silence_allowed(f);
+
+	loop_timeout(f->loop, f,
+		     f->loop->now + (f->aborts || wait < ABORT_AFTER ? wait : ABORT_AFTER));
 }
 
 /* ---- the end ---- */
@@ -324,13 +344,13 @@ void flow_blame(struct flow *f, enum flow_reason reason)
 	f->reason_set = true;
 }
 
-static void close_end(struct end *e, bool reset)
+static void close_end(struct end *e, bool reset, bool aborts)
 {
 	static const struct linger now = { .l_onoff = 1 };
 
 	if (e->fd < 0)
 		return;
-	if (reset && !e->broken)
+	if (reset && !e->broken && !aborts)
 		setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	/* The epoll set forgets a descriptor that is closed. */
 	close(e->fd);
@@ -347,8 +367,10 @@ void flow_close(struct flow *f, enum flow_reason reason)
 	f->state = FLOW_CLOSED;
 	relay_release(f);
 	wheel_remove(&l->wheel, &f->timer);
-	close_end(&f->end[SERVER], reason != FLOW_END_FIN);
-	close_end(&f->end[CLIENT], reason != FLOW_END_FIN);
+	if (f->aborts && reason == FLOW_END_FIN)
+		set_abort(f, false);
+	close_end(&f->end[SERVER], reason != FLOW_END_FIN, f->aborts);
+	close_end(&f->end[CLIENT], reason != FLOW_END_FIN, f->aborts);
 	count_add(&l->counters.ended[reason], 1);
 	atomic_fetch_sub(&l->shared->connections, 1);
 	flowlog_flow(&l->log, f);

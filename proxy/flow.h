@@ -72,6 +72,7 @@ struct flow {
 	uint8_t queue : 2;	  /* enum flow_queued */
 	uint8_t rule_known : 1;
 	uint8_t guarded : 1;	  /* source is noted in the guard */
+	uint8_t aborts : 1;	  /* both ends are reset when the process dies */
 };
 
 TAILQ_HEAD(flow_queue, flow);

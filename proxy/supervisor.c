@@ -18,10 +18,14 @@
 #include "lock.h"
 #include "notify.h"
 #include "shunt/shunt.h"
+#include "sockets.h"
 
 enum { POLL_MS = 500, KILL_AFTER_S = 3, N_SIGNALS = 4 };
 
-enum { MAX_FAILED_STARTS = 5 };
+enum {
+	MAX_FAILED_STARTS = 5,
+	OLD_MS = 1000, /* a worker that lived so long is replaced at once */
+};
 
 struct supervisor {
 	struct settings *settings;
@@ -35,6 +39,7 @@ struct supervisor {
 	struct event *kill; /* workers that do not end */
 	struct shunt *shunt; /* NULL while the instance is not up */
 	uint32_t mark;	     /* own_mark when last seen, 0 never */
+	struct sockets sockets;
 	struct child *children; /* all that live */
 	struct child *current;	/* the one that accepts; NULL none */
 	uint64_t last_serial;	/* of a child */
@@ -48,17 +53,6 @@ struct supervisor {
 };
 
 /* ---- the target ---- */
-
-static int set_family(struct supervisor *s, int target, const struct child *c, uint32_t nth,
-		      int v6)
-{
-	int fds[SHUNT_TARGET_SLOTS];
-
-	for (uint32_t i = 0; i < c->config.n_loops; i++)
-		fds[i] = c->config.listeners[nth * c->config.n_loops + i][v6];
-	return shunt_target_set_sockets(s->shunt, target, v6, fds, c->config.n_loops,
-					SHUNT_TARGET_PLAIN, getpid());
-}
 
 static void say_ready(struct supervisor *s)
 {
@@ -76,32 +70,16 @@ static void say_ready(struct supervisor *s)
 		shunt_warn("cannot notify the service manager: %s", strerror(errno));
 }
 
-/* Our copies are closed then: when the worker dies, so do its listeners, at once. */
-static void register_child(struct supervisor *s, struct child *c)
+static void register_sockets(struct supervisor *s)
 {
-	for (uint32_t i = 0; i < c->config.n_targets; i++) {
-		int target = shunt_target_get(s->shunt, s->settings->targets[i]->name);
-
-		if (target < 0 || set_family(s, target, c, i, 0) < 0 ||
-		    set_family(s, target, c, i, 1) < 0)
-			return; /* said by libshunt; the poll tries again */
-	}
-	c->registered = true;
-	child_close_listeners(&c->config);
-	say_ready(s);
+	if (sockets_register(&s->sockets, s->shunt, s->settings))
+		say_ready(s); /* else the poll tries again */
 }
 
-static void unregister(struct supervisor *s)
+static void unregister_sockets(struct supervisor *s)
 {
-	if (!s->current || !s->current->registered || !s->shunt || !shunt_is_current(s->shunt))
-		return;
-	for (uint32_t i = 0; i < s->settings->n_targets; i++) {
-		int target = shunt_target_find(s->shunt, s->settings->targets[i]->name);
-
-		for (int v6 = 0; v6 < 2 && target >= 0; v6++)
-			shunt_target_set_sockets(s->shunt, target, v6, NULL, 0,
-						 SHUNT_TARGET_PLAIN, 0);
-	}
+	if (s->shunt && shunt_is_current(s->shunt))
+		sockets_unregister(&s->sockets, s->shunt, s->settings);
 }
 
 /* ---- workers ---- */
@@ -133,9 +111,10 @@ static void child_spoke(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	c->ready = true;
+	clock_gettime(CLOCK_MONOTONIC, &c->ready_at);
 	s->failed_starts = 0;
-	if (c == s->current && s->shunt)
-		register_child(s, c);
+	if (c == s->current && s->shunt && !s->sockets.registered)
+		register_sockets(s);
 }
 
 static uint32_t count_cpus(void)
@@ -146,25 +125,29 @@ static uint32_t count_cpus(void)
 	return n > SHUNT_TARGET_SLOTS ? SHUNT_TARGET_SLOTS : (uint32_t)n;
 }
 
+/* With the sockets there are, or new ones. */
 static int start_child(struct supervisor *s)
 {
 	struct settings *set = s->settings;
 	struct child *c = calloc(1, sizeof(*c));
-	int r;
+	int r = 0;
 
 	if (!c)
 		return shunt_err(-ENOMEM, "cannot start a worker: out of memory");
+	if (!s->sockets.fds)
+		r = sockets_open(&s->sockets, set, set->workers ? set->workers : count_cpus(),
+				 s->mark);
+	if (r < 0)
+		goto out_free;
 	c->serial = ++s->last_serial;
 	c->config.settings = set;
 	c->config.mark = s->mark;
-	c->config.n_targets = set->n_targets;
-	c->config.n_loops = set->workers ? set->workers : count_cpus();
-	r = child_open_listeners(&c->config);
-	if (r < 0)
-		goto out_free;
+	c->config.n_targets = s->sockets.n_targets;
+	c->config.n_loops = s->sockets.n_loops;
+	c->config.listeners = s->sockets.fds;
 	r = child_fork(c);
 	if (r < 0)
-		goto out_close;
+		goto out_free;
 	c->event = event_new(s->base, c->channel, EV_READ | EV_PERSIST, child_spoke, s);
 	if (!c->event || event_add(c->event, NULL) < 0)
 		child_order(c, WORKER_STOP, 0); /* it can never be heard */
@@ -172,8 +155,6 @@ static int start_child(struct supervisor *s)
 	s->children = c;
 	s->current = c;
 	return 0;
-out_close:
-	child_close_listeners(&c->config);
 out_free:
 	free(c);
 	return r;
@@ -182,9 +163,9 @@ out_free:
 /* Its flows go on until they end; nothing new comes to it. */
 static void retire_current(struct supervisor *s)
 {
+	sockets_close(&s->sockets);
 	if (!s->current)
 		return;
-	child_close_listeners(&s->current->config);
 	child_order(s->current, WORKER_DRAIN, 0);
 	s->current = NULL;
 }
@@ -202,13 +183,33 @@ static void forget_child(struct supervisor *s, struct child *c)
 	if (c->event)
 		event_free(c->event);
 	close(c->channel);
-	child_close_listeners(&c->config);
 	free(c);
+}
+
+static bool is_old(const struct child *c)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return c->ready && (now.tv_sec - c->ready_at.tv_sec) * 1000 +
+				   (now.tv_nsec - c->ready_at.tv_nsec) / 1000000 >= OLD_MS;
+}
+
+/*
+ * Connections that wait in the sockets are for the next worker, which is started at once. But
+ * if that does not work out, or workers do not live, nobody may be kept waiting: the sockets
+ * are closed, so that the fail mode of the rules holds, and the poll starts another.
+ */
+static void replace_current(struct supervisor *s, bool was_old)
+{
+	if (was_old && start_child(s) == 0)
+		return;
+	sockets_close(&s->sockets);
 }
 
 static void child_ended(struct supervisor *s, struct child *c, int status)
 {
-	bool current = s->current == c, was_ready = c->ready;
+	bool current = s->current == c, was_ready = c->ready, was_old = is_old(c);
 	int pid = (int)c->pid;
 
 	forget_child(s, c);
@@ -222,6 +223,8 @@ static void child_ended(struct supervisor *s, struct child *c, int status)
 	} else if (current && !was_ready &&
 		   (!s->was_ready || ++s->failed_starts == MAX_FAILED_STARTS)) {
 		fail(s, -ECHILD); /* it would fail the next time too */
+	} else if (current) {
+		replace_current(s, was_old);
 	}
 }
 
@@ -283,8 +286,8 @@ static void poll_ran(evutil_socket_t fd, short what, void *arg)
 		r = start_child(s);
 		if (r < 0 && !s->was_ready)
 			fail(s, r);
-	} else if (s->current->ready && !s->current->registered) {
-		register_child(s, s->current);
+	} else if (s->current->ready && !s->sockets.registered) {
+		register_sockets(s);
 	}
 }
 
@@ -312,7 +315,8 @@ static void stop(struct supervisor *s, uint32_t seconds)
 		s->stopping = true;
 		notify_send("STOPPING=1");
 		/* First, so that the fail mode of the rules holds from now on. */
-		unregister(s);
+		unregister_sockets(s);
+		sockets_close(&s->sockets);
 	}
 	if (!s->children)
 		event_base_loopbreak(s->base);
@@ -396,7 +400,7 @@ void supervisor_describe(const struct supervisor *s, struct reply *out)
 
 	if (s->stopping)
 		state = "draining";
-	else if (s->current && s->current->registered)
+	else if (s->current && s->sockets.registered)
 		state = "serving";
 	reply_add(out, "{\"protocol\":%d,\"version\":\"%s\",\"pid\":%d,\"uptime\":%lld,"
 		       "\"state\":\"%s\",\"instance\":", SHUNT_CONTROL_VERSION, SHUNT_VERSION,
@@ -461,6 +465,7 @@ static void release(struct supervisor *s)
 	/* Only after a failure are there any: they end with their channel. */
 	while (s->children)
 		forget_child(s, s->children);
+	sockets_close(&s->sockets);
 	control_stop(&s->control);
 	for (int i = 0; i < N_SIGNALS; i++)
 		if (s->signals[i])

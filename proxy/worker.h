@@ -18,8 +18,7 @@ struct worker_config {
 	uint32_t mark;
 	uint32_t n_loops;
 	uint32_t n_targets; /* as in settings */
-	/* [target * n_loops + loop][IPv6], -1 none; NULL once they are closed. Owned. */
-	int (*listeners)[2];
+	int (*listeners)[2]; /* fds of struct sockets */
 	int channel;
 };
 

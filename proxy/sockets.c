@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "sockets.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "listener.h"
+
+int sockets_init(struct sockets *s, uint32_t n_targets, uint32_t n_loops)
+{
+	*s = (struct sockets){ .n_targets = n_targets, .n_loops = n_loops };
+	s->fds = malloc(sockets_count(s) * sizeof(s->fds[0]));
+	if (!s->fds)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < sockets_count(s); i++)
+		s->fds[i][0] = s->fds[i][1] = -1;
+	return 0;
+}
+
+void sockets_close(struct sockets *s)
+{
+	for (uint32_t i = 0; s->fds && i < sockets_count(s); i++)
+		for (int v6 = 0; v6 < 2; v6++)
+			if (s->fds[i][v6] >= 0)
+				close(s->fds[i][v6]);
+	free(s->fds);
+	s->fds = NULL;
+	s->registered = false;
+}
+
+static bool is_without_ipv6(int r)
+{
+	return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL;
+}
+
+static int open_pair(int fds[2], uint16_t port, uint32_t mark)
+{
+	fds[0] = listener_open(AF_INET, port, mark);
+	if (fds[0] < 0)
+		return shunt_err(fds[0], "cannot listen on 127.0.0.1 port %u: %s", port,
+				 strerror(-fds[0]));
+	fds[1] = listener_open(AF_INET6, port, mark);
+	if (fds[1] >= 0 || is_without_ipv6(fds[1]))
+		return 0;
+	return shunt_err(fds[1], "cannot listen on ::1 port %u: %s", port, strerror(-fds[1]));
+}
+
+int sockets_open(struct sockets *s, const struct settings *settings, uint32_t n_loops,
+		 uint32_t mark)
+{
+	uint32_t port = settings->port, n = settings->n_targets * n_loops;
+	int r;
+
+	if (port && port + n - 1 > UINT16_MAX)
+		return shunt_err(-EINVAL, "port %u leaves no room for %u listeners", port, n);
+	r = sockets_init(s, settings->n_targets, n_loops);
+	if (r < 0)
+		return shunt_err(r, "cannot listen: out of memory");
+	for (uint32_t i = 0; i < n && !r; i++)
+		r = open_pair(s->fds[i], port ? (uint16_t)(port + i) : 0, mark);
+	if (r < 0)
+		sockets_close(s);
+	else if (s->fds[0][1] < 0)
+		shunt_warn("no IPv6 on this host: IPv6 flows are not served");
+	return r;
+}
+
+static int register_family(struct sockets *s, struct shunt *shunt, int target, uint32_t nth,
+			   int v6)
+{
+	int fds[SHUNT_TARGET_SLOTS];
+
+	for (uint32_t i = 0; i < s->n_loops; i++)
+		fds[i] = s->fds[nth * s->n_loops + i][v6];
+	return shunt_target_set_sockets(shunt, target, v6, fds, s->n_loops, SHUNT_TARGET_PLAIN,
+					getpid());
+}
+
+bool sockets_register(struct sockets *s, struct shunt *shunt, const struct settings *settings)
+{
+	for (uint32_t i = 0; i < s->n_targets; i++) {
+		int target = shunt_target_get(shunt, settings->targets[i]->name);
+
+		if (target < 0 || register_family(s, shunt, target, i, 0) < 0 ||
+		    register_family(s, shunt, target, i, 1) < 0)
+			return false;
+	}
+	s->registered = true;
+	return true;
+}
+
+void sockets_unregister(struct sockets *s, struct shunt *shunt, const struct settings *settings)
+{
+	for (uint32_t i = 0; i < s->n_targets && s->registered; i++) {
+		int target = shunt_target_find(shunt, settings->targets[i]->name);
+
+		for (int v6 = 0; v6 < 2 && target >= 0; v6++)
+			shunt_target_set_sockets(shunt, target, v6, NULL, 0, SHUNT_TARGET_PLAIN,
+						 0);
+	}
+	s->registered = false;
+}
