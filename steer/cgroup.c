@@ -72,3 +72,15 @@ int cgroup_find(const char *path, uint64_t ids[SHUNT_CGROUP_LEVELS])
 	memcpy(ids, found, sizeof(found));
 	return level;
 }
+
+bool cgroup_exists(const char *path)
+{
+	const char *mount = find_mount();
+	char full[PATH_MAX + 32];
+	struct stat st;
+
+	if (!mount)
+		return false;
+	snprintf(full, sizeof(full), "%s/%s", mount, path + strspn(path, "/"));
+	return !stat(full, &st) && S_ISDIR(st.st_mode);
+}

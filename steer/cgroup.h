@@ -3,6 +3,7 @@
 #ifndef SHUNT_STEER_CGROUP_H
 #define SHUNT_STEER_CGROUP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shunt/abi.h"
@@ -13,5 +14,8 @@
  * -errno with a message.
  */
 int cgroup_find(const char *path, uint64_t ids[SHUNT_CGROUP_LEVELS]);
+
+/* Is there a cgroup at this path? No message. */
+bool cgroup_exists(const char *path);
 
 #endif

@@ -104,6 +104,11 @@ static bool options_equal(const struct shunt_rule *a, const struct shunt_rule *b
 	return a->log == b->log && a->audit == b->audit;
 }
 
+bool shunt_rule_same_effect(const struct shunt_rule *a, const struct shunt_rule *b)
+{
+	return action_equal(a, b) && options_equal(a, b);
+}
+
 bool shunt_rule_equal(const struct shunt_rule *a, const struct shunt_rule *b)
 {
 	return a->priority == b->priority && match_equal(a, b) && action_equal(a, b) &&

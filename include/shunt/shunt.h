@@ -132,6 +132,8 @@ char *shunt_rule_format(const struct shunt_rule *rule);
 /* Flows that may come at once: as given, else a twentieth of the rate, at least 1. */
 uint32_t shunt_rule_burst(const struct shunt_rule *rule);
 bool shunt_rule_equal(const struct shunt_rule *a, const struct shunt_rule *b); /* not stat */
+/* Do both do the same with the flows that they decide? */
+bool shunt_rule_same_effect(const struct shunt_rule *a, const struct shunt_rule *b);
 void shunt_rule_clear(struct shunt_rule *rule);	  /* frees what it owns, zeroes it */
 void shunt_rules_clear(struct shunt_rules *rules);
 /* The grammar as help shows it, made from the table the parser works by. */
@@ -285,6 +287,52 @@ int shunt_set_load(struct shunt *s, const struct shunt_set *prefixes);
 int shunt_set_take(struct shunt *s, const struct shunt_set *prefixes);
 /* The whole set. -EBUSY if a rule names it. */
 int shunt_set_del(struct shunt *s, const char *name);
+
+/* ---- what is odd about rules ---------------------------------------------------------------- */
+
+/* X(identifier, "name in output", "sentence for docs and help") */
+#define SHUNT_FINDINGS(X)                                                                      \
+	X(DUPLICATE, "duplicate", "an earlier rule takes the same flows and does the same")    \
+	X(SHADOWED, "shadowed", "earlier rules take all its flows")                            \
+	X(NEVER_MATCH, "never-match", "there can be no flow that it matches")                  \
+	X(ONE_FAMILY, "one-family", "covers IPv4 but not IPv6, or IPv6 but not IPv4")          \
+	X(TCP_ONLY, "tcp-only", "covers TCP but not UDP of the same destination")              \
+	X(NO_SOCKET, "no-socket", "its target has no live socket")                             \
+	X(NEVER_HIT, "never-hit", "has decided no flow so far")                                \
+	X(SET_EMPTY, "set-empty", "a set that rules name has no prefixes")                     \
+	X(SET_UNUSED, "set-unused", "no rule names the set")                                   \
+	X(SET_UNKNOWN, "set-unknown", "a rule names a set that is not there")
+
+enum shunt_finding_kind {
+#define SHUNT_FINDING_ENUM(id, name, help) SHUNT_FIND_##id,
+	SHUNT_FINDINGS(SHUNT_FINDING_ENUM)
+#undef SHUNT_FINDING_ENUM
+	SHUNT_FIND_MAX
+};
+
+struct shunt_finding {
+	enum shunt_finding_kind kind;
+	uint32_t rule;		  /* priority; 0: about a set */
+	char set[SHUNT_NAME_LEN]; /* "": about a rule alone */
+	char *text;		  /* owned: what is so, and what to do */
+	uint32_t *by;		  /* owned: priorities of the rules that it is because of */
+	size_t n_by;
+};
+
+struct shunt_findings {
+	struct shunt_finding *v; /* owned; by rule, then sets */
+	size_t n;
+	size_t unsure; /* rules so entwined with others that not all was looked at */
+};
+
+/*
+ * What is odd about these rules and sets. With an instance also about them there: its interfaces,
+ * targets and the rules' counters; NULL: by themselves.
+ */
+int shunt_check(struct shunt *s, const struct shunt_config *config, struct shunt_findings *out);
+void shunt_findings_clear(struct shunt_findings *findings);
+const char *shunt_finding_name(enum shunt_finding_kind kind);
+const char *shunt_finding_help(enum shunt_finding_kind kind);
 
 /* ---- targets ------------------------------------------------------------------------------------ */
 

@@ -162,6 +162,12 @@ described_reasons() {
 		"$(sed -n '/^| end |/,/^$/p' "$ROOT/docs/operations.md" | grep '^| `')"
 }
 
+described_findings() {
+	same_lists 'findings in shunt.h and rules.md' \
+		"$(rows_of_macro "$ROOT/include/shunt/shunt.h" SHUNT_FINDINGS)" \
+		"$(sed -n '/^## Checking/,/^## /p' "$ROOT/docs/rules.md" | grep '^| `')"
+}
+
 described_maps() {
 	same_lists 'maps in maps.h and architecture.md' \
 		"$(sed -nE 's/^\} ([a-z_]+) SEC\("\.maps"\);/\1/p' "$ROOT/bpf/maps.h")" \
@@ -297,6 +303,7 @@ check DOC-03 'manual and help of shuntd give the same defaults' defaults_of_shun
 check DOC-04 'every counter is described' described_counters
 check DOC-05 'every reason for the end of a flow is described' described_reasons
 check DOC-06 'every map is described' described_maps
+check DOC-19 'every kind of finding of rule check is described' described_findings
 check DOC-07 'every file the docs name exists' named_files
 check DOC-08 'every command of the docs exists' commands_exist
 check DOC-09 'every rule of the docs is accepted' rules_are_accepted
