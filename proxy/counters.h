@@ -20,6 +20,7 @@
 	X(REFUSED, "refused", "the server refused the connection")                              \
 	X(TIMEOUT, "timeout", "no answer: connecting, or from a peer that has vanished")        \
 	X(UNREACHABLE, "unreachable", "no way to the server")                                   \
+	X(VIA, "via", "the proxy on the way refused, or made no sense")                         \
 	X(IDLE, "idle", "silent for longer than allowed")                                       \
 	X(SELF, "self", "refused: would connect the proxy to itself")                           \
 	X(DESTINATION, "destination", "refused: the destination is no unicast address of a net") \

@@ -90,6 +90,8 @@ static void flow_connected(struct flow *f)
 		flow_close(f, FLOW_END_LIMIT);
 }
 
+static void flow_shake(struct flow *f);
+
 static void flow_connect(struct flow *f)
 {
 	struct loop *l = f->loop;
@@ -104,7 +106,7 @@ static void flow_connect(struct flow *f)
 		return;
 	}
 	if (!r) {
-		flow_connected(f);
+		flow_shake(f);
 		return;
 	}
 	f->state = FLOW_CONNECTING;
@@ -128,7 +130,23 @@ static void flow_dialed(struct flow *f)
 		flow_redial(f, r);
 	else
 		/* On failure too: the read finds the error, and what came before a reset. */
+		flow_shake(f);
+}
+
+/* What is to be said before the client's bytes; mostly nothing. */
+static void flow_shake(struct flow *f)
+{
+	struct loop *l = f->loop;
+	int r = upstream_handshake(f);
+
+	if (!r) {
 		flow_connected(f);
+	} else if (r != -EAGAIN) {
+		flow_redial(f, r);
+	} else if (f->state != FLOW_HANDSHAKE) {
+		f->state = FLOW_HANDSHAKE;
+		loop_timeout(l, f, l->now + 1000ULL * f->target->settings->handshake_timeout);
+	}
 }
 
 static void warn_refused(struct flow *f, enum flow_reason reason)
@@ -195,6 +213,9 @@ void flow_event(struct flow *f, enum side side, uint32_t events)
 	case FLOW_CONNECTING:
 		if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
 			flow_dialed(f);
+		break;
+	case FLOW_HANDSHAKE:
+		flow_shake(f);
 		break;
 	case FLOW_RELAYING:
 		relay_run(f);
@@ -313,6 +334,7 @@ void flow_due(struct flow *f)
 {
 	switch ((enum flow_state)f->state) {
 	case FLOW_CONNECTING:
+	case FLOW_HANDSHAKE:
 		flow_redial(f, -ETIMEDOUT);
 		break;
 	case FLOW_RELAYING:

@@ -22,6 +22,7 @@ struct target_loop;
 
 enum flow_state {
 	FLOW_CONNECTING, /* to the server; the client waits */
+	FLOW_HANDSHAKE,	 /* with a proxy on the way; the client waits */
 	FLOW_RELAYING,
 	FLOW_RESETTING, /* one side was reset; the other gets what was read, then a reset */
 	FLOW_CLOSED,	/* waits to be freed at the end of the turn */

@@ -20,6 +20,8 @@ static void make_table(struct option *longs, char *shorts)
 	for (size_t i = 0; i < settings_count; i++) {
 		const struct setting *setting = &settings_table[i];
 
+		if (setting->scope == SETTING_KEY)
+			continue;
 		longs[n++] = (struct option){ setting->name,
 					      setting->type == SETTING_FLAG ? no_argument
 									    : required_argument,
@@ -52,12 +54,25 @@ static void print_option(char letter, const char *name, const char *argument, co
 	putchar('\n');
 }
 
+static void print_keys(void)
+{
+	for (size_t i = 0; i < settings_count; i++) {
+		const struct setting *s = &settings_table[i];
+		char left[64];
+
+		if (s->scope != SETTING_KEY)
+			continue;
+		snprintf(left, sizeof(left), "%s %s", s->name, s->argument);
+		printf("        %-26s %s\n", left, s->help);
+	}
+}
+
 static void print_options(bool of_target)
 {
 	for (size_t i = 0; i < settings_count; i++) {
 		const struct setting *s = &settings_table[i];
 
-		if ((s->scope == SETTING_TARGET) == of_target)
+		if (s->scope != SETTING_KEY && (s->scope == SETTING_TARGET) == of_target)
 			print_option(s->letter, s->name, s->argument, s->help, s->initial);
 	}
 }
@@ -73,6 +88,8 @@ static void print_help(void)
 	print_option(OPTION_HELP, "help", NULL, "print this text", NULL);
 	printf("\nOptions of the target; with several in FILE, of all of them:\n");
 	print_options(true);
+	printf("\nIn FILE only, as others can see the command line:\n");
+	print_keys();
 	printf("\nThe keys of FILE are the long options, and 'targets'. SIGTERM drains (a second one ends at\n"
 	       "once), SIGUSR1 prints the counters to standard error.\n"
 	       "Exit status: 0 done, 1 failed, 2 wrong usage.\n");

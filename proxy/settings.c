@@ -9,7 +9,7 @@
 
 static bool is_of_target(const struct setting *setting)
 {
-	return setting->scope == SETTING_TARGET || setting->scope == SETTING_ALONE;
+	return setting->scope >= SETTING_TARGET;
 }
 
 /* Fill object, a struct settings or struct target_settings, with the defaults of its kind. */
@@ -71,6 +71,13 @@ int target_settings_check(const struct target_settings *t, const struct setting 
 		const char *name, *why;
 	} rules[] = {
 		{ t->health_interval && !t->upstreams.n, "health-interval", "needs 'upstreams'" },
+		{ t->via != VIA_NONE && !t->upstreams.n, "via",
+		  "needs 'upstreams', which are the proxies" },
+		{ t->destination && t->via == VIA_NONE, "destination", "needs 'via'" },
+		{ t->via_user && t->via == VIA_NONE, "via-user", "needs 'via'" },
+		{ t->via_password && !t->via_user, "via-password", "needs 'via-user'" },
+		{ t->via_user && t->via == VIA_CONNECT && strchr(t->via_user, ':'), "via-user",
+		  "a user of 'connect' has no ':'" },
 	};
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {

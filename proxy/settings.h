@@ -35,6 +35,11 @@ enum balance_mode {
 	BALANCE_SOURCE, /* consistent hash of the client's address */
 };
 
+/* A proxy that the upstreams are. */
+enum via_mode { VIA_NONE, VIA_SOCKS5, VIA_CONNECT };
+
+enum header_mode { HEADER_NONE, HEADER_V1, HEADER_V2 };
+
 struct upstream_spec {
 	struct address address;
 	uint32_t weight;
@@ -69,6 +74,11 @@ struct target_settings {
 	uint32_t health_rise, health_fall;
 	uint32_t fail_limit; /* 0: connections that fail say nothing */
 	uint32_t fail_hold;
+	uint32_t via;		 /* enum via_mode */
+	char *via_user, *via_password; /* NULL none */
+	char *destination;	 /* for the proxy; NULL: the original one */
+	uint32_t proxy_protocol; /* enum header_mode */
+	uint32_t handshake_timeout;
 };
 
 struct settings {
@@ -90,11 +100,14 @@ enum setting_scope {
 	SETTING_OPTION,	 /* of the process, and no key of the file */
 	SETTING_PROCESS,
 	SETTING_TARGET,
+	SETTING_KEY,	 /* of a target, and no option: others see the command line */
 	SETTING_ALONE,	 /* of the only target, where the file has no targets: */
 };
 
 enum setting_type {
 	SETTING_TEXT,
+	SETTING_FIELD, /* text of a protocol: at most 255 bytes */
+	SETTING_PEER,  /* peer_name.h */
 	SETTING_NAME,
 	SETTING_NUMBER,
 	SETTING_CHOICE,

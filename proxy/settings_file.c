@@ -71,7 +71,7 @@ static const struct setting *setting_of(struct file *f, const yaml_node_t *key, 
 	if (!setting || setting->scope == SETTING_OPTION)
 		file_error(f, &key->start_mark, "'%s': unknown setting",
 			   setting_shown(shown, word));
-	else if (in_target && setting->scope != SETTING_TARGET)
+	else if (in_target && (setting->scope == SETTING_PROCESS || setting->scope == SETTING_ALONE))
 		file_error(f, &key->start_mark, "'%s': not a setting of a target", word);
 	else if (setting->scope == SETTING_ALONE && f->s->named_targets)
 		file_error(f, &key->start_mark, "'%s': there are targets below '" TARGETS "'",

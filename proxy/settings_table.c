@@ -26,11 +26,26 @@ static const char *const balance_words[] = {
 	NULL,
 };
 
+static const char *const via_words[] = {
+	[VIA_NONE] = "none",
+	[VIA_SOCKS5] = "socks5",
+	[VIA_CONNECT] = "connect",
+	NULL,
+};
+
+static const char *const header_words[] = {
+	[HEADER_NONE] = "none",
+	[HEADER_V1] = "v1",
+	[HEADER_V2] = "v2",
+	NULL,
+};
+
 enum { DAY = 86400 };
 
 #define OPTION(field) .scope = SETTING_OPTION, .at = offsetof(struct settings, field)
 #define PROCESS(field) .scope = SETTING_PROCESS, .at = offsetof(struct settings, field)
 #define TARGET(field) .scope = SETTING_TARGET, .at = offsetof(struct target_settings, field)
+#define KEY(field) .scope = SETTING_KEY, .at = offsetof(struct target_settings, field)
 #define ALONE(field) .scope = SETTING_ALONE, .at = offsetof(struct target_settings, field)
 
 const struct setting settings_table[] = {
@@ -102,6 +117,22 @@ const struct setting settings_table[] = {
 	{ "fail-hold", 0, TARGET(fail_hold), .type = SETTING_NUMBER, .min = 1, .max = DAY,
 	  .argument = "S", .initial = "10",
 	  .help = "seconds an upstream stays out after fail-limit" },
+	{ "via", 0, TARGET(via), .type = SETTING_CHOICE, .words = via_words,
+	  .argument = "HOW", .initial = "none",
+	  .help = "the upstreams are proxies: socks5, connect (HTTP), or none" },
+	{ "via-user", 0, TARGET(via_user), .type = SETTING_FIELD, .argument = "USER",
+	  .help = "user at these proxies; default: nobody" },
+	{ "via-password", 0, KEY(via_password), .type = SETTING_FIELD, .argument = "TEXT",
+	  .help = "and the password" },
+	{ "destination", 0, TARGET(destination), .type = SETTING_PEER,
+	  .argument = "NAME:PORT",
+	  .help = "where these proxies shall connect to; default: the original destination" },
+	{ "proxy-protocol", 0, TARGET(proxy_protocol), .type = SETTING_CHOICE,
+	  .words = header_words, .argument = "VERSION", .initial = "none",
+	  .help = "begin with a PROXY protocol header: v1, v2 or none" },
+	{ "handshake-timeout", 0, TARGET(handshake_timeout), .type = SETTING_NUMBER, .min = 1,
+	  .max = DAY, .argument = "S", .initial = "10",
+	  .help = "seconds a proxy has to connect to the destination" },
 };
 
 const size_t settings_count = sizeof(settings_table) / sizeof(settings_table[0]);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "peer_name.h"
 #include "shunt/abi.h"
 
 const char *setting_shown(char *buf, const char *value)
@@ -193,14 +194,25 @@ static int parse_list(const struct setting *setting, void *field, const char *va
 int setting_parse(const struct setting *setting, void *field, const char *value, char *err,
 		  size_t err_size)
 {
+	struct peer_name peer;
 	char words[96];
 
 	switch (setting->type) {
+	case SETTING_FIELD:
+		if (strlen(value) > 255) {
+			snprintf(err, err_size, "%s: longer than 255 bytes", setting->name);
+			return -EINVAL;
+		}
+		/* fall through */
 	case SETTING_TEXT:
 		if (*value)
 			return set_text(setting, field, value, err, err_size);
 		snprintf(err, err_size, "%s: needs a value", setting->name);
 		return -EINVAL;
+	case SETTING_PEER:
+		if (peer_name_parse(&peer, value))
+			return set_text(setting, field, value, err, err_size);
+		return bad_value(setting, value, err, err_size, "not NAME:PORT or ADDR:PORT");
 	case SETTING_NAME:
 		if (is_name(value))
 			return set_text(setting, field, value, err, err_size);
@@ -231,6 +243,8 @@ void setting_clear(const struct setting *setting, void *field)
 {
 	switch (setting->type) {
 	case SETTING_TEXT:
+	case SETTING_FIELD:
+	case SETTING_PEER:
 	case SETTING_NAME:
 		free(*(char **)field);
 		*(char **)field = NULL;

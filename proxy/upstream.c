@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "handshake.h"
 #include "loop.h"
 
 static int set_int(int fd, int level, int option, int value)
@@ -24,6 +25,13 @@ const struct address *upstream_address(const struct flow *f)
 	return &f->target->target->balance.upstreams[f->upstream - 1]->address;
 }
 
+static bool need_dial(struct flow *f)
+{
+	if (!f->dial)
+		f->dial = calloc(1, sizeof(*f->dial));
+	return f->dial;
+}
+
 /* 0, also where there is nothing to choose. */
 static int pick(struct flow *f)
 {
@@ -35,9 +43,7 @@ static int pick(struct flow *f)
 
 	if (!b->n)
 		return 0;
-	if (!f->dial)
-		f->dial = calloc(1, sizeof(*f->dial));
-	if (!f->dial)
+	if (!need_dial(f))
 		return -ENOMEM;
 	i = balance_pick(b, &f->client, family, f->dial->tried, f->loop->now);
 	if (i < 0)
@@ -211,36 +217,76 @@ static void leave_server(struct flow *f)
 
 bool upstream_failed(struct flow *f, int error)
 {
+	static const struct linger now = { .l_onoff = 1 };
 	struct end *e = &f->end[SERVER];
 
 	/* The original destination, or no upstream was to be had. */
 	if (!f->upstream || upstream_reason(error) == FLOW_END_LIMIT)
 		return false;
-	if (is_fault_of_upstream(error))
+	if (f->dial->handshake) {
+		/* Slow, or gone without a word: perhaps for where the client wants to go, and
+		 * clients must not be able to take a proxy from others. */
+		if (handshake_is_final(f->dial->handshake) || error == -ETIMEDOUT)
+			return false;
+	} else if (is_fault_of_upstream(error)) {
 		blame_upstream(f);
+	}
 	if (f->dial->attempts > f->target->settings->retries)
 		return false;
 	leave_server(f);
-	if (e->fd >= 0)
+	if (e->fd >= 0) {
+		/* What was given up leaves no TIME_WAIT. */
+		setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 		close(e->fd);
+	}
 	*e = (struct end){ .fd = -1 };
+	free(f->dial->handshake);
+	f->dial->handshake = NULL;
 	f->dial->error = error;
 	return true;
+}
+
+static void free_dial(struct flow *f)
+{
+	if (f->dial)
+		free(f->dial->handshake);
+	free(f->dial);
+	f->dial = NULL;
+}
+
+int upstream_handshake(struct flow *f)
+{
+	bool room;
+	int r;
+
+	if (!handshake_is_wanted(f->target->settings))
+		return 0;
+	if (!need_dial(f))
+		return -ENOMEM;
+	if (!f->dial->handshake)
+		f->dial->handshake = handshake_new(f);
+	if (!f->dial->handshake)
+		return -ENOMEM;
+	r = handshake_run(f->dial->handshake, f, &room);
+	if (room && !f->end[SERVER].watch_out && flow_watch(f, SERVER, true) < 0)
+		return -ENOMEM;
+	/* The server may have spoken already, and there is no second edge for that. */
+	if (!r)
+		f->end[SERVER].readable = true;
+	return r;
 }
 
 void upstream_connected(struct flow *f)
 {
 	if (f->upstream)
 		balance_worked(&f->target->target->balance, f->upstream - 1);
-	free(f->dial);
-	f->dial = NULL;
+	free_dial(f);
 }
 
 void upstream_release(struct flow *f)
 {
 	leave_server(f);
-	free(f->dial);
-	f->dial = NULL;
+	free_dial(f);
 }
 
 enum flow_reason upstream_reason(int error)
@@ -268,6 +314,13 @@ enum flow_reason upstream_reason(int error)
 		return FLOW_END_REFUSED;
 	case ETIMEDOUT:
 		return FLOW_END_TIMEOUT;
+	case ECONNRESET:
+	case EPIPE:
+		return FLOW_END_SERVER_RESET;
+	case EPROTO:
+	case EKEYREJECTED:
+	case EREMOTEIO:
+		return FLOW_END_VIA;
 	default:
 		return FLOW_END_ERROR;
 	}

@@ -14,11 +14,12 @@
 
 struct target_settings;
 
-/* Of a flow that is not yet connected to one of several upstreams. */
+/* Of a flow that is not yet connected to one of several upstreams, or shakes hands. */
 struct dial {
 	uint64_t tried; /* bit i: upstream i */
 	uint32_t attempts;
 	int error;	/* of the last one */
+	struct handshake *handshake; /* once connected, if there is one */
 };
 
 /*
@@ -33,6 +34,11 @@ int upstream_result(struct flow *f);
  * end is closed and upstream_connect() may be called again, which takes another one.
  */
 bool upstream_failed(struct flow *f, int error);
+/*
+ * Say what is to be said before the client's bytes. 0: done, -EAGAIN: more events of the
+ * server's end are needed, another -errno: see upstream_failed().
+ */
+int upstream_handshake(struct flow *f);
 /* It is there, and bytes may flow. */
 void upstream_connected(struct flow *f);
 /* f ends, in whatever state. */

@@ -92,7 +92,7 @@ defaults_of_shuntd() {
 # rows_of_settings RANGE: "| `name` | value | meaning | default |" of the lines of --help
 rows_of_settings() {
 	"$SHUNTD" --help | sed -n "$1" | awk '
-		/^  (-., |    )--/ {
+		/^  (-., |    )(--|  )[a-z]/ {
 			name = value = substr($0, 9, 26)
 			sub(/ .*/, "", name)
 			sub(/^[^ ]+ +/, "", value)
@@ -114,7 +114,7 @@ reference_of_settings() {
 		"$(rows_of_settings '/^Options (/,/^$/p')" \
 		"$(sed -n '/^### Of the process/,/^### /p' "$ROOT/docs/shuntd.md" | grep '^| `')"
 	same_lists 'settings of a target in help and shuntd.md' \
-		"$(rows_of_settings '/^Options of/,/^$/p')" \
+		"$(rows_of_settings '/^Options of/,/^The keys/p')" \
 		"$(sed -n '/^### Of a target/,/^##* [^O]/p' "$ROOT/docs/shuntd.md" | grep '^| `')"
 }
 

@@ -122,6 +122,22 @@ static void test_targets(void **state)
 	settings_release(&s);
 }
 
+static void test_longest_password(void **state)
+{
+	char text[512], err[256] = "";
+	struct settings s;
+
+	(void)state;
+	for (int n = 255; n <= 256; n++) {
+		snprintf(text, sizeof(text), "upstreams: 192.0.2.1:1\nvia: socks5\nvia-user: u\n"
+			 "targets:\n  a:\n    via-password: %0*d\n", n, 0);
+		settings_init(&s);
+		assert_int_equal(load(&s, text, err, sizeof(err)), n == 255 ? 0 : -EINVAL);
+		settings_release(&s);
+	}
+	assert_string_equal(err, "f.yml:6:19: via-password: longer than 255 bytes");
+}
+
 static void test_upstreams(void **state)
 {
 	static const char *const texts[] = {
@@ -248,6 +264,14 @@ static void test_bad_files(void **state)
 		{ "health-interval: 1\n", "f.yml:1:1: health-interval: needs 'upstreams'" },
 		{ "health-interval: 1\ntargets:\n  a:\n    upstreams: 192.0.2.1:1\n  b:\n",
 		  "f.yml:1:1: health-interval: needs 'upstreams'" },
+		{ "via: socks5\n", "f.yml:1:1: via: needs 'upstreams', which are the proxies" },
+		{ "destination: a:1\n", "f.yml:1:1: destination: needs 'via'" },
+		{ "destination: a b:1\n",
+		  "f.yml:1:14: destination: 'a b:1': not NAME:PORT or ADDR:PORT" },
+		{ "upstreams: 192.0.2.1:1\nvia: socks5\nvia-password: x\n",
+		  "f.yml:3:1: via-password: needs 'via-user'" },
+		{ "upstreams: 192.0.2.1:1\nvia: connect\nvia-user: a:b\n",
+		  "f.yml:3:1: via-user: a user of 'connect' has no ':'" },
 		{ "targets:\n", "f.yml:1:9: expected 'NAME:' of a target" },
 		{ "targets: {}\n", "f.yml:1:10: expected 'NAME:' of a target" },
 		{ "targets: [a]\n", "f.yml:1:10: expected 'NAME:' of a target" },
@@ -324,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_names_differ),
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_targets),
+		cmocka_unit_test(test_longest_password),
 		cmocka_unit_test(test_upstreams),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_number_of_targets),

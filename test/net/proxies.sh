@@ -1,0 +1,300 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Proxies on the way, and who says what before the client's bytes: SOCKS5 (microsocks), HTTP
+# CONNECT (tinyproxy), PROXY protocol (nginx, HAProxy).
+#
+#   cl ---- gw (shuntd) ---- sv: web server
+#            |
+#            +-- xl: proxies
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# setup 4|6: the lab; port 80 and 7000 of sv go to target far
+setup() {
+	family "$1"
+	XL_U=$(in_url "$XL")
+	lab_up
+	up -i u0 -i x0
+	rules '100 in on c0 tcp to any port 80-81,7000 proxy far fail closed'
+}
+
+# far LINE...: shuntd with target far, and these settings
+far() {
+	{
+		printf 'workers: 2\ntargets:\n  far:\n'
+		printf '    %s\n' "$@"
+	} >"$T/shuntd.yml"
+	shuntd -c "$T/shuntd.yml"
+}
+
+# listens NS PORT
+listens() {
+	wait_for 5 "nsenter --net=/run/netns/$1 ss -Hltn 'sport = :$2' | grep -q ."
+}
+
+# socks PORT [ARG...]: microsocks at xl
+socks() {
+	start "socks-$1" xl microsocks -i "$( ((FAM == 4)) && echo 0.0.0.0 || echo ::)" -p "$@"
+	listens xl "$1"
+}
+
+# tiny PORT [LINE...]: tinyproxy at xl
+tiny() {
+	printf '%s\n' "Port $1" "Listen $XL" 'Timeout 20' 'MaxClients 200' 'LogLevel Error' \
+		"LogFile \"$T/tiny.log\"" "PidFile \"$T/tiny-$1.pid\"" "${@:2}" >"$T/tiny-$1.conf"
+	start "tiny-$1" xl tinyproxy -d -c "$T/tiny-$1.conf"
+	listens xl "$1"
+}
+
+# Small and large answers come from the web server, which saw $1.
+serves() {
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 5 "[[ -s $T/sv.access ]]"
+	same 'who the server saw' "$(seen sv | cut -d' ' -f1)" "$1"
+	same 'digest of a large answer' "$(fetch cl "http://$SV_U/large" | sha256sum)" \
+		"$(sha256sum <"$T/nginx-sv/www/large")"
+}
+
+web() {
+	web_server sv
+	head -c 5000000 /dev/urandom >"$T/nginx-sv/www/large"
+}
+
+# Servers that speak first, and bytes in both directions.
+speaks_first() {
+	start_ready end sv "$tcploop" -v listen 7000 accept send:100 recv:500000 send:5 close
+	in_ns cl "$tcploop" -v connect "$SV_U:7000" recv:100 send:500000 recv:5 expect-eof >&2
+	finish end 12 || fail "the server's end: $(tail -n 1 "$T/end.err")"
+}
+
+# ---- SOCKS5 ------------------------------------------------------------------------------------
+
+socks5() {
+	setup "$1"
+	web
+	socks 1080
+	socks 1081 -u me -P 'se cret'
+	far 'via: socks5' "upstreams: '$XL_U:1080'"
+	serves "$XL"
+	speaks_first
+	say 'a server that is not there'
+	must_fail '7|52|56' '' fetch cl "http://$SV_U:81/"
+	same 'ended as refused' "$(proxied ended_refused)" 1
+	wait_for 3 "grep -qF 'did not connect to $SV_U:81: connection refused' $T/shuntd.err"
+	stop shuntd
+	say 'with user and password'
+	far 'via: socks5' "upstreams: '$XL_U:1081'" 'via-user: me' "via-password: 'se cret'"
+	serves "$XL"
+	stop shuntd
+	say 'with a wrong one, and with none'
+	far 'via: socks5' "upstreams: '$XL_U:1081'" 'via-user: me' 'via-password: secret'
+	must_fail '7|52|56' '' fetch cl "http://$SV_U/hello"
+	same 'ended by the proxy' "$(proxied ended_via)" 1
+	grep -qF 'wrong user or password' "$T/shuntd.err"
+	! grep -q 'secret' "$T/shuntd.err" || fail 'the password is in the log'
+	stop shuntd
+	far 'via: socks5' "upstreams: '$XL_U:1081'"
+	must_fail '7|52|56' '' fetch cl "http://$SV_U/hello"
+	same 'ended by the proxy' "$(proxied ended_via)" 1
+}
+
+# The proxy looks the name up: here it is in a hosts file that only it can have read.
+names() {
+	setup "$1"
+	web
+	echo "$SV web.example" >"$T/hosts"
+	mount --bind "$T/hosts" /etc/hosts
+	socks 1080
+	tiny 3128
+	far 'via: socks5' "upstreams: '$XL_U:1080'" 'destination: web.example:8080'
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 5 "[[ -s $T/sv.access ]]"
+	same 'port that the server saw' "$(cut -d' ' -f4 "$T/sv.access")" 8080
+	stop shuntd
+	far 'via: connect' "upstreams: '$XL_U:3128'" 'destination: web.example:8080'
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 5 "(( \$(requests sv) == 2 ))"
+	same 'port that the server saw' "$(tail -n 1 "$T/sv.access" | cut -d' ' -f4)" 8080
+	umount /etc/hosts
+}
+
+# ---- CONNECT -----------------------------------------------------------------------------------
+
+http_connect() {
+	setup "$1"
+	web
+	tiny 3128
+	tiny 3129 'BasicAuth me secret'
+	far 'via: connect' "upstreams: '$XL_U:3128'"
+	serves "$XL"
+	speaks_first
+	say 'a server that is not there'
+	must_fail '7|52|56' '' fetch cl "http://$SV_U:81/"
+	same 'ended by the proxy' "$(proxied ended_via)" 1
+	wait_for 3 "grep -qE 'did not connect to .*:81: status 50[0-9]' $T/shuntd.err"
+	stop shuntd
+	say 'with user and password'
+	far 'via: connect' "upstreams: '$XL_U:3129'" 'via-user: me' 'via-password: secret'
+	serves "$XL"
+	stop shuntd
+	far 'via: connect' "upstreams: '$XL_U:3129'" 'via-user: me' 'via-password: wrong'
+	must_fail '7|52|56' '' fetch cl "http://$SV_U/hello"
+	same 'ended by the proxy' "$(proxied ended_via)" 1
+	grep -qE 'status 40[17]' "$T/shuntd.err"
+}
+
+# ---- proxies that misbehave ----------------------------------------------------------------------
+
+misbehaving() {
+	setup "$1"
+	web
+	say 'the answer, bytes of the server and its end in one packet'
+	cat >"$T/at-once" <<-'END'
+		#!/bin/sh
+		printf 'HTTP/1.1 200 OK\r\n\r\nhello\n'
+	END
+	chmod +x "$T/at-once"
+	start at-once xl socat "TCP-LISTEN:3128,pf=ip$FAM,fork,reuseaddr" "EXEC:$T/at-once"
+	listens xl 3128
+	far 'via: connect' "upstreams: '$XL_U:3128'"
+	same 'what the client got' "$(in_ns cl socat -u "TCP:$SV_U:80" -)" hello
+	stop shuntd
+	say 'one that never answers'
+	start silent xl socat -u "TCP-LISTEN:1083,pf=ip$FAM,fork" /dev/null
+	listens xl 1083
+	far 'via: socks5' "upstreams: '$XL_U:1083'" 'handshake-timeout: 1'
+	must_fail '7|52|56' '' fetch cl "http://$SV_U/hello"
+	same 'ended by a timeout' "$(proxied ended_timeout)" 1
+	stop shuntd
+	stop silent
+	say 'one that goes away, and another that does not'
+	start gone xl socat "TCP-LISTEN:1082,pf=ip$FAM" 'SYSTEM:head -c 3 >/dev/null'
+	listens xl 1082
+	socks 1080
+	far 'via: socks5' "upstreams: ['$XL_U:1082', '$XL_U:1080']"
+	fetch_hello cl "http://$SV_U/hello"
+	same retries "$(proxied upstream_retries)" 1
+	finish gone
+	say 'no proxy at all, but a web server'
+	stop shuntd
+	far 'via: socks5' "upstreams: '$SV_U:80'"
+	must_fail '7|52|56' '' fetch cl "http://$SV_U/hello"
+	same 'ended by the proxy' "$(proxied ended_via)" 1
+}
+
+# ---- PROXY protocol ------------------------------------------------------------------------------
+
+# nginx at 81 and HAProxy at 82 of sv read the header, and say what is in it.
+readers() {
+	local dir=$T/readers
+
+	mkdir -p "$dir"
+	cat >"$dir/nginx" <<-END
+		daemon off;
+		master_process off;
+		pid $dir/pid;
+		error_log stderr crit;
+		events { }
+		http {
+			access_log off;
+			client_body_temp_path $dir/body;
+			proxy_temp_path $dir/proxy;
+			fastcgi_temp_path $dir/fastcgi;
+			uwsgi_temp_path $dir/uwsgi;
+			scgi_temp_path $dir/scgi;
+			server {
+				listen 81 proxy_protocol;
+				listen [::]:81 proxy_protocol;
+				location / {
+					return 200 "\$proxy_protocol_addr \$proxy_protocol_server_addr \$proxy_protocol_server_port \$remote_addr\n";
+				}
+			}
+		}
+	END
+	cat >"$dir/haproxy" <<-END
+		global
+		  maxconn 100
+		defaults
+		  mode http
+		  timeout client 5s
+		  timeout connect 5s
+		  timeout server 5s
+		frontend seen
+		  bind 0.0.0.0:82 accept-proxy
+		  bind :::82 v6only accept-proxy
+		  http-request return status 200 content-type text/plain lf-string "%[src] %[dst] %[dst_port] haproxy\n"
+	END
+	start readers-nginx sv nginx -p "$dir" -c "$dir/nginx" -e stderr
+	start readers-haproxy sv haproxy -db -f "$dir/haproxy"
+	listens sv 81
+	listens sv 82
+}
+
+proxy_protocol() {
+	local version
+
+	setup "$1"
+	web_server sv
+	readers
+	socks 1080
+	for version in v1 v2; do
+		say "version $version, to nginx at the original destination"
+		far "proxy-protocol: $version"
+		same 'what nginx read' "$(fetch cl "http://$SV_U:81/")" "$CL $SV 81 $GW_U"
+		stop shuntd
+		say 'with the address of the client, too'
+		far "proxy-protocol: $version" 'source: client'
+		same 'what nginx read' "$(fetch cl "http://$SV_U:81/")" "$CL $SV 81 $CL"
+		stop shuntd
+		say 'to HAProxy, in place of the original destination'
+		far "proxy-protocol: $version" "upstreams: '$SV_U:82'"
+		same 'what HAProxy read' "$(fetch cl "http://$SV_U/")" "$CL $SV 80 haproxy"
+		stop shuntd
+		say 'through a proxy'
+		far "proxy-protocol: $version" 'via: socks5' "upstreams: '$XL_U:1080'"
+		same 'what nginx read' "$(fetch cl "http://$SV_U:81/")" "$CL $SV 81 $XL"
+		stop shuntd
+	done
+	say 'none: the same servers refuse it'
+	far 'source: proxy'
+	must_fail 52 '' fetch cl "http://$SV_U:81/"
+}
+
+# time_waits PORT: connections of the gateway's to a server's port that are in TIME_WAIT
+time_waits() {
+	nsenter --net=/run/netns/gw ss -Htn state time-wait "( dport = :$1 )" | wc -l
+}
+
+# Who closes first has the TIME_WAIT, as without a proxy.
+close_order() {
+	setup "$1"
+	socks 1080
+	far 'via: socks5' "upstreams: '$XL_U:1080'" 'proxy-protocol: v2'
+	start end sv socat -u "TCP-LISTEN:7000,pf=ip$FAM,reuseaddr" /dev/null
+	listens sv 7000
+	in_ns cl "$tcploop" -v connect "$SV_U:7000" send:6 close >&2
+	finish end 5
+	wait_for 5 "(( \$(proxied active) == 0 ))"
+	wait_for 5 "(( \$(time_waits 1080) == 1 ))"
+	start end sv socat -u /etc/hostname "TCP-LISTEN:7000,pf=ip$FAM,reuseaddr"
+	listens sv 7000
+	in_ns cl socat -u "TCP:$SV_U:7000" - >&2
+	finish end 5
+	wait_for 5 "(( \$(proxied active) == 0 ))"
+	same 'TIME_WAIT to the proxy that closed first' "$(time_waits 1080)" 1
+	same 'ended in good order' "$(proxied ended_fin)" 2
+}
+
+for fam in 4 6; do
+	check "PRX-01-v$fam" "SOCKS5, with and without user (IPv$fam)" socks5 $fam
+	check "PRX-02-v$fam" "names that the proxy looks up (IPv$fam)" names $fam
+	check "PRX-03-v$fam" "HTTP CONNECT, with and without user (IPv$fam)" http_connect $fam
+	check "PRX-04-v$fam" "proxies that misbehave (IPv$fam)" misbehaving $fam
+	check "PRX-05-v$fam" "PROXY protocol read by nginx and HAProxy (IPv$fam)" proxy_protocol $fam
+	check "PRX-06-v$fam" "TIME_WAIT falls to who closes first, through a proxy (IPv$fam)" \
+		close_order $fam
+done
+
+story_run "$@"
