@@ -20,6 +20,12 @@ const volatile __u32 steer_mark = 0;
 const volatile __u32 own_mark = 0;
 const volatile __u32 hash_seed = 0; /* so that nobody outside can aim at one worker */
 
+/*
+ * No tuple waits for the SK_LOOKUP program after this time. Each listener lookup of the network
+ * namespace runs that program, our own look for a socket among them: nearly always it ends here.
+ */
+static __u64 backstop_until;
+
 struct generation {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);

@@ -134,7 +134,7 @@ static __always_inline void class_end(const struct search *s, __u32 at)
 	class_begin(c, c->side + 1);
 }
 
-/* Go on to find the classes of both sides, for bpf_loop. */
+/* Go on to find the IPv6 class of a side, then that of the other one, for bpf_loop. */
 static long class_step(__u32 i __attribute__((unused)), void *ctx)
 {
 	struct search *s = ctx;
@@ -148,15 +148,24 @@ static long class_step(__u32 i __attribute__((unused)), void *ctx)
 		class_end(s, 0);
 		return 0;
 	}
-	if (c->bits & SHUNT_BIT_V4) {
-		at = set_class4(s->arena, c->dir4, low);
-	} else {
-		at = set_steps6(s->arena, c->class_at, &c->half, low);
-		c->class_at = at;
-	}
+	at = set_steps6(s->arena, c->class_at, &c->half, low);
+	c->class_at = at;
 	if (!(at & SHUNT_AT_NODE))
 		class_end(s, at);
-	return 0;
+	return c->side > 1;
+}
+
+/* IPv4: no loop, since entering and leaving one takes as long as the search. */
+static __always_inline void find_classes4(const struct search *s)
+{
+	struct classify *c = s->c;
+	__u32 at;
+
+	class_begin(c, 0);
+	at = c->needs & SHUNT_NEED_DST_CLASS ? set_class4(s->arena, c->dir4, c->dst[1]) : 0;
+	class_end(s, at);
+	at = c->needs & SHUNT_NEED_SRC_CLASS ? set_class4(s->arena, c->dir4, c->src[1]) : 0;
+	class_end(s, at);
 }
 
 /* Not 0 if a and b differ in their first len bits. */
@@ -440,8 +449,12 @@ static __always_inline const struct shunt_rule2 *search_run(struct search *s, __
 
 	c->ports = (__u32)c->sport << 16 | c->dport;
 	if (c->needs & (SHUNT_NEED_DST_CLASS | SHUNT_NEED_SRC_CLASS)) {
-		class_begin(c, 0);
-		bpf_loop(2 * SETS_MAX_STEPS / SETS_STEPS_AT_ONCE, class_step, s, 0);
+		if (v6) {
+			class_begin(c, 0);
+			bpf_loop(2 * SETS_MAX_STEPS / SETS_STEPS_AT_ONCE, class_step, s, 0);
+		} else {
+			find_classes4(s);
+		}
 	}
 	c->after = after;
 	c->best = ~0U;

@@ -124,8 +124,12 @@ int shunt_backstop(struct bpf_sk_lookup *ctx)
 	struct shunt_tuple t;
 	struct bpf_sock *sk;
 	struct run r = {};
+	__u64 until;
 	long e;
 
+	until = *(volatile __u64 *)&backstop_until;
+	if (!until || bpf_ktime_get_coarse_ns() > until)
+		return SK_PASS;
 	__builtin_memset(&t, 0, sizeof(t));
 	if (ctx->family == 2 /* AF_INET */) {
 		__be32 mapped = bpf_htonl(0xffff), remote = ctx->remote_ip4, local = ctx->local_ip4;

@@ -97,8 +97,11 @@ static __always_inline void note_backstop(const struct run *r, const struct shun
 		.socket = socket,
 	};
 
-	if (!r->ex && bpf_map_update_elem(&backstop, t, &b, BPF_ANY))
+	if (r->ex)
+		return;
+	if (bpf_map_update_elem(&backstop, t, &b, BPF_ANY))
 		count(r, SHUNT_CTR_NOTE_LOST);
+	backstop_until = b.until;
 }
 
 /* What the rule says for the time that nobody listens. */
