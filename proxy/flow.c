@@ -80,14 +80,10 @@ static void flow_connected(struct flow *f)
 	upstream_connected(f);
 	f->state = FLOW_RELAYING;
 	f->active = l->now;
-	f->end[CLIENT].readable = true;
 	f->end[CLIENT].writable = true;
 	f->end[SERVER].writable = true;
 	loop_timeout(l, f, l->now + ABORT_AFTER); /* no idle timeout is shorter */
-	/* Most clients have spoken by now: reading first saves their event. */
 	relay_run(f);
-	if (f->state != FLOW_CLOSED && !f->end[CLIENT].watched && flow_watch(f, CLIENT, false) < 0)
-		flow_close(f, FLOW_END_LIMIT);
 }
 
 static void flow_shake(struct flow *f);
@@ -101,7 +97,10 @@ static void flow_connect(struct flow *f)
 		flow_close(f, upstream_reason(r));
 		return;
 	}
-	if (flow_watch(f, SERVER, r != 0) < 0) {
+	/* Both from now on: most clients have spoken when the server accepts, and those that
+	 * have not are not read in vain. */
+	if (flow_watch(f, SERVER, r != 0) < 0 ||
+	    (!f->end[CLIENT].watched && flow_watch(f, CLIENT, false) < 0)) {
 		flow_close(f, FLOW_END_LIMIT);
 		return;
 	}
@@ -211,7 +210,7 @@ void flow_event(struct flow *f, enum side side, uint32_t events)
 	relay_note(f, side, events);
 	switch ((enum flow_state)f->state) {
 	case FLOW_CONNECTING:
-		if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+		if (side == SERVER && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
 			flow_dialed(f);
 		break;
 	case FLOW_HANDSHAKE:
@@ -366,16 +365,29 @@ void flow_blame(struct flow *f, enum flow_reason reason)
 	f->reason_set = true;
 }
 
-static void close_end(struct end *e, bool reset, bool aborts)
+/* Its close() will be a reset. */
+static void prepare_reset(const struct end *e)
 {
 	static const struct linger now = { .l_onoff = 1 };
 
-	if (e->fd < 0)
-		return;
-	if (reset && !e->broken && !aborts)
+	if (e->fd >= 0 && !e->broken)
 		setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	/* The epoll set forgets a descriptor that is closed. */
-	close(e->fd);
+}
+
+/*
+ * The epoll set forgets a descriptor that is closed. The two were opened one after the other
+ * and are neighbours most of the time: one call for both.
+ */
+static void close_ends(const struct flow *f)
+{
+	int c = f->end[CLIENT].fd;
+	int s = f->end[SERVER].fd;
+
+	if (s == c + 1 && !close_range((unsigned int)c, (unsigned int)s, 0))
+		return;
+	if (s >= 0)
+		close(s);
+	close(c);
 }
 
 void flow_close(struct flow *f, enum flow_reason reason)
@@ -391,8 +403,11 @@ void flow_close(struct flow *f, enum flow_reason reason)
 	wheel_remove(&l->wheel, &f->timer);
 	if (f->aborts && reason == FLOW_END_FIN)
 		set_abort(f, false);
-	close_end(&f->end[SERVER], reason != FLOW_END_FIN, f->aborts);
-	close_end(&f->end[CLIENT], reason != FLOW_END_FIN, f->aborts);
+	if (!f->aborts && reason != FLOW_END_FIN) {
+		prepare_reset(&f->end[SERVER]);
+		prepare_reset(&f->end[CLIENT]);
+	}
+	close_ends(f);
 	count_add(&l->counters.ended[reason], 1);
 	atomic_fetch_sub(&l->shared->connections, 1);
 	flowlog_flow(&l->log, f);

@@ -94,7 +94,7 @@ void flow_half_closed(struct flow *f);
 void flow_blame(struct flow *f, enum flow_reason reason);
 /*
  * End it: both descriptors are closed, with a reset unless the reason is FIN. Safe inside any
- * callback, and twice. The memory lives until loop_reap().
+ * callback, and twice. The memory lives until the turn ends.
  */
 void flow_close(struct flow *f, enum flow_reason reason);
 

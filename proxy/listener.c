@@ -4,13 +4,14 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "loop.h"
 
-enum { BACKLOG = 4096, BATCH_MAX = 32, FILLED_TO_GROW = 8, PAUSE_US = 100000 };
+enum { BACKLOG = 4096, BATCH_MAX = 32, FILLED_TO_GROW = 8, PAUSE_MS = 100 };
 
 /* ---- opening, in the supervisor ---- */
 
@@ -86,22 +87,18 @@ int listener_open(int family, uint16_t port, uint32_t mark)
 
 static void listener_pause(struct listener *ln)
 {
-	static const struct timeval pause = { .tv_usec = PAUSE_US };
-
 	ln->paused = true;
-	event_del(ln->event);
-	event_add(ln->resume, &pause);
+	loop_unwatch(ln->loop, ln->fd);
+	loop_set_alarm(ln->loop, &ln->resume, ln->loop->now + PAUSE_MS);
 }
 
-static void listener_resume(evutil_socket_t fd, short what, void *arg)
+static void listener_resume(struct alarm *a)
 {
-	struct listener *ln = arg;
+	struct listener *ln = (void *)((char *)a - offsetof(struct listener, resume));
 
-	(void)fd;
-	(void)what;
 	ln->paused = false;
-	if (ln->event)
-		event_add(ln->event, NULL);
+	if (loop_watch(ln->loop, ln->fd, &ln->watch) < 0)
+		listener_pause(ln);
 }
 
 /* The limit is exact between threads: a place is taken before the connection is. */
@@ -180,55 +177,49 @@ static void adapt_batch(struct listener *ln, uint32_t n)
 	}
 }
 
-static void listener_ready(evutil_socket_t fd, short what, void *arg)
+static void listener_ready(struct watch *w)
 {
-	struct listener *ln = arg;
+	struct listener *ln = (void *)((char *)w - offsetof(struct listener, watch));
 	uint32_t n = 0;
 
-	(void)fd;
-	(void)what;
-	loop_look_at_clock(ln->loop); /* it may have slept since its last turn */
+	if (ln->fd < 0 || ln->paused)
+		return;
 	while (n < ln->batch) {
 		if (accept_one(ln) == ACCEPTED_STOP)
 			break;
 		n++;
 	}
 	adapt_batch(ln, n);
-	loop_reap(ln->loop);
 }
 
 int listener_attach(struct listener *ln, struct loop *l, struct target_loop *target, int fd)
 {
+	int r;
+
 	*ln = (struct listener){ .loop = l, .target = target, .fd = fd, .batch = 1 };
+	ln->watch.ready = listener_ready;
+	ln->resume.ring = listener_resume;
 	if (fd < 0)
 		return 0;
-	ln->event = event_new(l->base, fd, EV_READ | EV_PERSIST, listener_ready, ln);
-	ln->resume = event_new(l->base, -1, 0, listener_resume, ln);
-	if (!ln->event || !ln->resume || event_add(ln->event, NULL) < 0) {
+	r = loop_watch(l, fd, &ln->watch);
+	if (r < 0)
 		listener_close(ln);
-		return -ENOMEM;
-	}
-	return 0;
+	return r;
 }
 
 void listener_drain(struct listener *ln)
 {
-	if (!ln->event)
-		return;
-	while (!ln->paused && accept_one(ln) != ACCEPTED_STOP)
+	while (ln->fd >= 0 && !ln->paused && accept_one(ln) != ACCEPTED_STOP)
 		;
 	listener_close(ln);
 }
 
 void listener_close(struct listener *ln)
 {
-	if (ln->event)
-		event_free(ln->event);
-	if (ln->resume)
-		event_free(ln->resume);
-	if (ln->fd >= 0)
-		close(ln->fd);
-	ln->event = NULL;
-	ln->resume = NULL;
+	if (ln->fd < 0)
+		return;
+	loop_stop_alarm(ln->loop, &ln->resume);
+	loop_unwatch(ln->loop, ln->fd); /* somebody else may have a copy: close() is not enough */
+	close(ln->fd);
 	ln->fd = -1;
 }

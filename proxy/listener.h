@@ -6,9 +6,10 @@
 #ifndef SHUNT_PROXY_LISTENER_H
 #define SHUNT_PROXY_LISTENER_H
 
-#include <event2/event.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "watch.h"
 
 struct loop;
 
@@ -23,9 +24,9 @@ struct target_loop;
 struct listener {
 	struct loop *loop;
 	struct target_loop *target; /* of what is accepted; the loop's */
-	struct event *event;  /* NULL: none of this family, or closed */
-	struct event *resume; /* timer */
-	int fd;
+	struct watch watch;
+	struct alarm resume;
+	int fd;		      /* -1: none of this family, or closed */
 	uint32_t batch;	      /* how many to accept in one turn */
 	uint32_t filled;      /* turns in a row that found as many */
 	bool paused;

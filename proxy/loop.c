@@ -2,6 +2,8 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -21,25 +23,55 @@ static uint64_t clock_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-void loop_look_at_clock(struct loop *l)
+void loop_set_alarm(struct loop *l, struct alarm *a, uint64_t due)
 {
-	l->now = clock_ms();
+	if (!a->due)
+		TAILQ_INSERT_TAIL(&l->alarms, a, link);
+	a->due = due;
 }
 
-static struct timeval timeval_of(uint32_t ms)
+void loop_stop_alarm(struct loop *l, struct alarm *a)
 {
-	return (struct timeval){ .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
+	if (a->due)
+		TAILQ_REMOVE(&l->alarms, a, link);
+	a->due = 0;
+}
+
+static void ring_alarms(struct loop *l)
+{
+	struct alarm *a, *next;
+
+	for (a = TAILQ_FIRST(&l->alarms); a; a = next) {
+		next = TAILQ_NEXT(a, link);
+		if (a->due > l->now)
+			continue;
+		loop_stop_alarm(l, a);
+		a->ring(a);
+	}
+}
+
+/* How long the loop may sleep, in ms; -1: until something happens. */
+static int patience(const struct loop *l)
+{
+	uint64_t first = UINT64_MAX;
+	const struct alarm *a;
+
+	if (!TAILQ_EMPTY(&l->ready))
+		return 0;
+	TAILQ_FOREACH(a, &l->alarms, link)
+		if (a->due < first)
+			first = a->due;
+	if (first == UINT64_MAX)
+		return -1;
+	return first <= l->now ? 0 : (int)(first - l->now);
 }
 
 void loop_timeout(struct loop *l, struct flow *f, uint64_t due)
 {
-	struct timeval tick = timeval_of(WHEEL_TICK);
-
-	if (!l->tick_on) {
+	if (!l->tick.due) {
 		/* It stood still while nobody waited. */
 		wheel_advance(&l->wheel, l->now, NULL, NULL);
-		l->tick_on = true;
-		event_add(l->tick, &tick);
+		loop_set_alarm(l, &l->tick, l->now + WHEEL_TICK);
 	}
 	wheel_set(&l->wheel, &f->timer, due);
 }
@@ -50,19 +82,15 @@ static void timer_is_due(struct wheel_node *node, void *arg)
 	flow_due((struct flow *)node);
 }
 
-static void tick_ran(evutil_socket_t fd, short what, void *arg)
+static void tick_rang(struct alarm *a)
 {
-	struct loop *l = arg;
+	struct loop *l = (void *)((char *)a - offsetof(struct loop, tick));
 
-	(void)fd;
-	(void)what;
-	loop_look_at_clock(l);
+	/* Set first: what is due may ask for a timeout, and must find the wheel turning. */
+	loop_set_alarm(l, a, l->now + WHEEL_TICK);
 	wheel_advance(&l->wheel, l->now, timer_is_due, l);
-	loop_reap(l);
-	if (!l->wheel.count) {
-		event_del(l->tick);
-		l->tick_on = false;
-	}
+	if (!l->wheel.count)
+		loop_stop_alarm(l, a);
 }
 
 /* ---- queues of flows ---- */
@@ -82,58 +110,67 @@ void loop_later(struct loop *l, struct flow *f)
 		return;
 	f->queue = FLOW_READY;
 	TAILQ_INSERT_TAIL(&l->ready, f, link);
-	event_active(l->turn, EV_READ, 0);
 }
 
 void loop_linger(struct loop *l, struct flow *f)
 {
-	struct timeval first = timeval_of(LINGER_FIRST_MS);
-
 	if (f->queue == FLOW_LINGERING)
 		return;
 	loop_dequeue(l, f);
 	f->queue = FLOW_LINGERING;
 	TAILQ_INSERT_TAIL(&l->lingering, f, link);
 	l->linger_ms = LINGER_FIRST_MS;
-	event_add(l->linger, &first);
+	loop_set_alarm(l, &l->linger, l->now + LINGER_FIRST_MS);
 }
 
 /* The kernel reports no "all acknowledged": ask, less often as it takes longer. */
-static void linger_ran(evutil_socket_t fd, short what, void *arg)
+static void linger_rang(struct alarm *a)
 {
-	struct loop *l = arg;
-	struct timeval next;
+	struct loop *l = (void *)((char *)a - offsetof(struct loop, linger));
 	struct flow *f, *tmp;
 
-	(void)fd;
-	(void)what;
-	loop_look_at_clock(l);
 	for (f = TAILQ_FIRST(&l->lingering); f; f = tmp) {
 		tmp = TAILQ_NEXT(f, link);
 		flow_linger(f);
 	}
-	if (!TAILQ_EMPTY(&l->lingering)) {
-		l->linger_ms = l->linger_ms < LINGER_MAX_MS ? 2 * l->linger_ms : LINGER_MAX_MS;
-		next = timeval_of(l->linger_ms);
-		event_add(l->linger, &next);
-	}
-	loop_reap(l);
+	if (TAILQ_EMPTY(&l->lingering))
+		return;
+	l->linger_ms = l->linger_ms < LINGER_MAX_MS ? 2 * l->linger_ms : LINGER_MAX_MS;
+	loop_set_alarm(l, a, l->now + l->linger_ms);
 }
 
-void loop_reap(struct loop *l)
+/* ---- the epoll set ---- */
+
+enum { TAG_WATCH = 2, TAGS = 3 }; /* in the low bits of a pointer; without, a side of a flow */
+
+int loop_watch(struct loop *l, int fd, struct watch *w)
 {
-	struct flow *f;
+	struct epoll_event event = {
+		.events = EPOLLIN | EPOLLEXCLUSIVE,
+		.data.u64 = (uintptr_t)w | TAG_WATCH,
+	};
 
-	while ((f = TAILQ_FIRST(&l->dead))) {
-		TAILQ_REMOVE(&l->dead, f, link);
-		slab_put(&l->flows, f);
-	}
-	flowlog_flush(&l->log);
-	if (l->draining && !l->wheel.count)
-		event_base_loopbreak(l->base);
+	return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-/* ---- a turn: the events of the sockets, then those flows that had more to do ---- */
+void loop_unwatch(struct loop *l, int fd)
+{
+	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static void dispatch(const struct epoll_event *event)
+{
+	uint64_t data = event->data.u64;
+	void *who = (void *)(uintptr_t)(data & ~(uint64_t)TAGS);
+	struct watch *w = who;
+
+	if (data & TAG_WATCH)
+		w->ready(w);
+	else
+		flow_event(who, data & 1, event->events);
+}
+
+/* ---- a turn: the events, then those flows that had more to do, then what is due ---- */
 
 static void run_ready(struct loop *l)
 {
@@ -151,26 +188,30 @@ static void run_ready(struct loop *l)
 	}
 }
 
-static void turn_ran(evutil_socket_t fd, short what, void *arg)
+/* Free what was closed in this turn: no event can name it any more. */
+static void reap(struct loop *l)
 {
-	struct loop *l = arg;
-	int n;
+	struct flow *f;
 
-	(void)fd;
-	(void)what;
-	loop_look_at_clock(l);
-	n = epoll_wait(l->epoll_fd, l->events, LOOP_EVENTS, 0);
-	for (int i = 0; i < n; i++) {
-		uint64_t data = l->events[i].data.u64;
-		struct flow *f = (struct flow *)(uintptr_t)(data & ~(uint64_t)1);
-
-		flow_event(f, data & 1, l->events[i].events);
+	while ((f = TAILQ_FIRST(&l->dead))) {
+		TAILQ_REMOVE(&l->dead, f, link);
+		slab_put(&l->flows, f);
 	}
+}
+
+static void run_turn(struct loop *l)
+{
+	int n = epoll_wait(l->epoll_fd, l->events, LOOP_EVENTS, patience(l));
+
+	l->now = clock_ms();
+	for (int i = 0; i < n; i++)
+		dispatch(&l->events[i]);
 	run_ready(l);
-	loop_reap(l);
-	/* The set is watched edge-triggered: what is left in it brings no event of its own. */
-	if (n == LOOP_EVENTS)
-		event_active(l->turn, EV_READ, 0);
+	ring_alarms(l);
+	reap(l);
+	flowlog_flush(&l->log);
+	if (l->draining && !l->wheel.count)
+		l->over = true;
 }
 
 /* ---- commands of the main thread ---- */
@@ -211,15 +252,13 @@ void loop_post(struct loop *l, struct loop_job *job)
 		signal_fd(l->command_fd);
 }
 
-static void command_came(evutil_socket_t fd, short what, void *arg)
+static void command_came(struct watch *w)
 {
-	struct loop *l = arg;
+	struct loop *l = (void *)((char *)w - offsetof(struct loop, commands));
 	uint64_t count;
 
-	(void)what;
-	if (read(fd, &count, sizeof(count)) < 0)
+	if (read(l->command_fd, &count, sizeof(count)) < 0)
 		return;
-	loop_look_at_clock(l);
 	run_job(l, true);
 	if (!l->draining && atomic_load(&l->command) != LOOP_RUN) {
 		l->draining = true;
@@ -228,7 +267,6 @@ static void command_came(evutil_socket_t fd, short what, void *arg)
 	}
 	if (atomic_load(&l->command) == LOOP_STOP)
 		wheel_empty(&l->wheel, stop_flow, l); /* each open flow has a timer */
-	loop_reap(l);
 }
 
 void loop_command(struct loop *l, enum loop_command command)
@@ -246,42 +284,14 @@ static void *loop_main(void *arg)
 {
 	struct loop *l = arg;
 
-	loop_look_at_clock(l);
+	l->now = clock_ms();
 	wheel_init(&l->wheel, l->now);
-	event_base_dispatch(l->base);
+	while (!l->over)
+		run_turn(l);
 	atomic_store(&l->ended, true);
 	run_job(l, false);
 	signal_fd(l->done_fd);
 	return NULL;
-}
-
-static struct event_base *make_base(void)
-{
-	struct event_config *config = event_config_new();
-	struct event_base *base;
-
-	if (!config)
-		return NULL;
-	/* One thread per loop; nobody else touches it. */
-	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-	event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1);
-	base = event_base_new_with_config(config);
-	event_config_free(config);
-	return base;
-}
-
-static int make_events(struct loop *l)
-{
-	l->turn = event_new(l->base, l->epoll_fd, EV_READ | EV_ET | EV_PERSIST, turn_ran, l);
-	l->tick = event_new(l->base, -1, EV_PERSIST, tick_ran, l);
-	l->linger = event_new(l->base, -1, 0, linger_ran, l);
-	l->command_event =
-		event_new(l->base, l->command_fd, EV_READ | EV_PERSIST, command_came, l);
-	if (!l->turn || !l->tick || !l->linger || !l->command_event)
-		return -ENOMEM;
-	if (event_add(l->turn, NULL) < 0 || event_add(l->command_event, NULL) < 0)
-		return -ENOMEM;
-	return 0;
 }
 
 static int open_parts(struct loop *l)
@@ -290,8 +300,7 @@ static int open_parts(struct loop *l)
 	l->command_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (l->epoll_fd < 0 || l->command_fd < 0)
 		return -errno;
-	l->base = make_base();
-	return l->base ? make_events(l) : -ENOMEM;
+	return loop_watch(l, l->command_fd, &l->commands);
 }
 
 static int make_ports(struct loop *l, uint32_t n)
@@ -334,6 +343,10 @@ int loop_new(struct loop **out, struct shared *shared, uint32_t n_ports, int don
 	l->done_fd = done_fd;
 	l->epoll_fd = -1;
 	l->command_fd = -1;
+	l->tick.ring = tick_rang;
+	l->linger.ring = linger_rang;
+	l->commands.ready = command_came;
+	TAILQ_INIT(&l->alarms);
 	slab_init(&l->flows, sizeof(struct flow));
 	pipe_pool_init(&l->pipes, &shared->pipes);
 	flowlog_init(&l->log, l);
@@ -363,8 +376,6 @@ void loop_join(struct loop *l)
 
 void loop_free(struct loop *l)
 {
-	struct event *events[] = { l->turn, l->tick, l->linger, l->command_event };
-
 	for (uint32_t i = 0; i < l->n_ports; i++) {
 		struct loop_port *port = &l->ports[i];
 
@@ -374,11 +385,6 @@ void loop_free(struct loop *l)
 			target_leave(port->target);
 	}
 	free(l->ports);
-	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
-		if (events[i])
-			event_free(events[i]);
-	if (l->base)
-		event_base_free(l->base);
 	if (l->epoll_fd >= 0)
 		close(l->epoll_fd);
 	if (l->command_fd >= 0)

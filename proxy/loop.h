@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * One thread of the worker: a libevent loop with listeners, a tick and commands, and beside
- * it one epoll set with the sockets of its flows, which is a single event of the loop.
+ * One thread of the worker: an epoll set with the sockets of its flows, its listeners and the
+ * descriptor of its commands, and a few alarms.
  *
- * Why not an event per socket: struct event, its entry in libevent's table by descriptor (one
- * table per loop, over the descriptors of the whole process) and the epoll_ctl() that
- * event_del() needs before close() would be most of the memory of an idle flow, grow with the
- * number of threads, and cost two system calls per connection. libevent also hides
- * EPOLLRDHUP next to EPOLLERR, which the relay uses to tell the end of the data.
+ * Why not libevent, which the main thread and the supervisor use: struct event, its entry in
+ * libevent's table by descriptor (one table per loop, over the descriptors of the whole
+ * process) and the epoll_ctl() that event_del() needs before close() would be most of the
+ * memory of an idle flow, grow with the number of threads, and cost two system calls per
+ * connection. libevent also hides EPOLLRDHUP next to EPOLLERR, which the relay uses to tell
+ * the end of the data. And a set of our own inside libevent's costs a second epoll_wait() for
+ * each wake: two of the eight system calls of a request on a quiet connection.
  *
  * A flow belongs to one loop for life; nothing here is locked.
  */
 #ifndef SHUNT_PROXY_LOOP_H
 #define SHUNT_PROXY_LOOP_H
 
-#include <event2/event.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
@@ -28,6 +29,7 @@
 #include "pipe_pool.h"
 #include "shared.h"
 #include "slab.h"
+#include "watch.h"
 #include "wheel.h"
 
 struct shunt;
@@ -60,18 +62,17 @@ struct loop_port {
 struct loop {
 	struct shared *shared;
 	struct shunt *shunt; /* to ask for rules in the flow log; NULL without it */
-	struct event_base *base;
-	struct event *turn;  /* the epoll set has events, or work was left over */
-	struct event *tick;  /* of the wheel, while it is not empty */
-	struct event *linger; /* while a flow waits for its last bytes to be acknowledged */
-	struct event *command_event;
+	struct alarm tick;   /* of the wheel, while it is not empty */
+	struct alarm linger; /* while a flow waits for its last bytes to be acknowledged */
+	struct watch commands;
+	TAILQ_HEAD(, alarm) alarms; /* those that are set: a handful */
 	int epoll_fd;
 	int command_fd;	     /* eventfd, written by the main thread */
 	_Atomic int command; /* enum loop_command */
 	_Atomic(struct loop_job *) job; /* waits for the loop; NULL none */
 	_Atomic bool ended;  /* the thread takes no more jobs */
 	bool draining;
-	bool tick_on;
+	bool over;	     /* after this turn */
 	uint64_t now;	     /* ms, CLOCK_MONOTONIC, of this turn */
 	uint32_t linger_ms;
 	uint64_t last_id;    /* of a flow; its upper bits are the loop's own */
@@ -117,7 +118,14 @@ void loop_later(struct loop *l, struct flow *f);   /* f has more to do */
 void loop_linger(struct loop *l, struct flow *f);  /* ask f again soon: flow_linger() */
 void loop_dequeue(struct loop *l, struct flow *f); /* neither */
 void loop_timeout(struct loop *l, struct flow *f, uint64_t due);
-void loop_reap(struct loop *l);			   /* free what was closed */
-void loop_look_at_clock(struct loop *l);	   /* at the start of each callback that uses now */
+
+/*
+ * Hear when fd can be read: as long as it can, one loop at a time of those that watch it. w
+ * lives until fd is closed, or unwatched and the turn has ended. 0 or -errno.
+ */
+int loop_watch(struct loop *l, int fd, struct watch *w);
+void loop_unwatch(struct loop *l, int fd);
+void loop_set_alarm(struct loop *l, struct alarm *a, uint64_t due);
+void loop_stop_alarm(struct loop *l, struct alarm *a);
 
 #endif

@@ -49,6 +49,7 @@ static const struct row rows[] = {
 
 	/* The data path, and messages of the supervisor. */
 	CALL(accept4), CALL(connect), CALL(bind), CALL(shutdown), CALL(close),
+	CALL(close_range),
 	CALL(getsockname), CALL(getpeername), CALL(getsockopt), CALL(setsockopt),
 	CALL(read), CALL(readv), CALL(write), CALL(writev),
 	CALL(recvfrom), CALL(recvmsg), CALL(sendto), CALL(sendmsg),
