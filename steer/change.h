@@ -24,4 +24,11 @@ int change_rule_add(struct arena *a, int ruleset_fd, const struct shunt_rule *ru
 /* -ENOENT. */
 int change_rule_del(struct arena *a, int ruleset_fd, uint32_t priority);
 
+/* Prefixes into a set, which is made if need be; what it has already makes no difference. */
+int change_set_add(struct arena *a, int ruleset_fd, const struct shunt_set *set);
+/* And out. -ENOENT if it does not hold all of them. */
+int change_set_take(struct arena *a, int ruleset_fd, const struct shunt_set *set);
+/* -ENOENT, -EBUSY: a rule names it. */
+int change_set_del(struct arena *a, int ruleset_fd, const char *name);
+
 #endif

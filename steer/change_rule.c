@@ -6,6 +6,7 @@
 #include "change.h"
 #include "change_table.h"
 #include "rule_write.h"
+#include "set_edit.h"
 
 static uint32_t *index_of(const struct arena *a)
 {
@@ -43,47 +44,67 @@ static bool has_rule(const struct arena *a, uint32_t i, uint32_t priority)
 
 /* ---- add ---------------------------------------------------------------------------------------- */
 
+struct adding {
+	struct arena *a;
+	struct set_edit sets;
+	bool failed; /* a set could not be made: the change must not go on without it */
+};
+
 static int set_find(void *ctx, const char *name)
 {
-	const struct shunt_gen *gen = arena_gen(ctx);
-	const struct shunt_set_rec *rec = arena_at(ctx, gen->sets_at);
+	const struct adding *add = ctx;
+	uint16_t id = set_find_id(add->a, name);
 
-	for (uint32_t i = 0; i < gen->n_sets; i++)
-		if ((rec[i].flags & 1) && !strcmp(rec[i].name, name))
-			return (int)i + 1;
-	return -ENOSPC; /* whoever makes a new generation says so */
+	return id ? id : -ENOSPC; /* whoever makes a new generation says so */
 }
 
-/* A new set changes the whole index: that is for a new generation. */
 static int set_make(void *ctx, const struct shunt_prefix *v, size_t n)
 {
-	(void)ctx;
-	(void)v;
-	(void)n;
-	return -ENOSPC;
+	struct adding *add = ctx;
+	struct prefixes p;
+	int r = prefixes_make(&p, v, n), id;
+
+	if (r)
+		return r;
+	id = set_edit_make(&add->sets, "");
+	if (id > 0)
+		r = set_edit_change(&add->sets, (uint16_t)id, &p, true);
+	prefixes_clear(&p);
+	add->failed |= id < 0 || r;
+	return r ? r : id;
+}
+
+static int write_entries(struct arena *a, uint32_t cell)
+{
+	const struct shunt_rule2 *rec = arena_at(a, cell);
+	struct table_change tables;
+	int r = table_change_begin(&tables, a);
+
+	for (uint32_t i = 0; i < rec->n_entries && !r; i++)
+		r = table_change_add(&tables, rec->entries_at + i);
+	if (!r)
+		table_change_end(&tables);
+	table_change_release(&tables);
+	return r;
 }
 
 static int write_rule(struct arena *a, const struct shunt_rule *rule, const struct names *names,
 		      uint32_t *cell)
 {
+	struct adding add = { .a = a };
 	struct rule_writer w = {
-		.a = a, .names = names, .ctx = a, .set_find = set_find, .set_make = set_make,
+		.a = a, .names = names, .ctx = &add, .set_find = set_find, .set_make = set_make,
 	};
-	struct table_change tables;
-	int r = table_change_begin(&tables, a);
+	int r;
 
+	set_edit_init(&add.sets, a);
+	r = rule_write(&w, rule, cell);
+	if (!r && add.failed)
+		r = -ENOSPC;
 	if (!r)
-		r = rule_write(&w, rule, cell);
-	if (!r) {
-		const struct shunt_rule2 *rec = arena_at(a, *cell);
-
-		for (uint32_t i = 0; i < rec->n_entries && !r; i++)
-			r = table_change_add(&tables, rec->entries_at + i);
-	}
-	if (!r)
-		table_change_end(&tables);
-	table_change_release(&tables);
-	return r;
+		r = set_edit_end(&add.sets);
+	set_edit_release(&add.sets);
+	return r ? r : write_entries(a, *cell);
 }
 
 int change_rule_add(struct arena *a, int ruleset_fd, const struct shunt_rule *rule,
@@ -114,32 +135,58 @@ int change_rule_add(struct arena *a, int ruleset_fd, const struct shunt_rule *ru
 
 /* ---- delete -------------------------------------------------------------------------------------- */
 
-static bool is_unnamed(const struct arena *a, uint16_t set)
+static int drop_unnamed(struct set_edit *e, uint16_t id)
 {
-	const struct shunt_set_rec *rec = arena_at(a, arena_gen(a)->sets_at);
+	if (!id || set_record(e->a, id)->name[0])
+		return 0;
+	return set_edit_drop(e, id);
+}
 
-	return set && !rec[set - 1].name[0];
+/* The sets that were made of the rule's own lists. */
+static int erase_sets(struct arena *a, const struct shunt_rule2 *rec)
+{
+	const struct shunt_entry2 *e = arena_at(a, rec->entries_at);
+	struct set_edit sets;
+	int r;
+
+	if (!rec->n_entries)
+		return 0;
+	set_edit_init(&sets, a);
+	r = drop_unnamed(&sets, e->dst_set);
+	if (!r)
+		r = drop_unnamed(&sets, e->src_set);
+	if (!r)
+		r = set_edit_end(&sets);
+	set_edit_release(&sets);
+	return r;
+}
+
+static int erase_entries(struct arena *a, const struct shunt_rule2 *rec)
+{
+	struct table_change tables;
+	int r = table_change_begin(&tables, a);
+
+	for (uint32_t i = 0; i < rec->n_entries && !r; i++)
+		r = table_change_remove(&tables, rec->entries_at + i);
+	if (!r)
+		table_change_end(&tables);
+	table_change_release(&tables);
+	return r;
 }
 
 static int erase_rule(struct arena *a, uint32_t cell)
 {
 	const struct shunt_rule2 *rec = arena_at(a, cell);
-	const struct shunt_entry2 *e = arena_at(a, rec->entries_at);
-	struct table_change tables;
-	int r = table_change_begin(&tables, a);
+	int r = erase_entries(a, rec);
 
-	if (rec->n_entries && (is_unnamed(a, e->dst_set) || is_unnamed(a, e->src_set)))
-		r = r ? r : -ENOSPC;
-	for (uint32_t i = 0; i < rec->n_entries && !r; i++)
-		r = table_change_remove(&tables, rec->entries_at + i);
-	if (!r) {
-		table_change_end(&tables);
-		arena_free(a, rec->entries_at, rec->n_entries);
-		arena_free(a, rec->source_at, cells_for(rec->source_len));
-		arena_free(a, cell, 1);
-	}
-	table_change_release(&tables);
-	return r;
+	if (!r)
+		r = erase_sets(a, rec);
+	if (r)
+		return r;
+	arena_free(a, rec->entries_at, rec->n_entries);
+	arena_free(a, rec->source_at, cells_for(rec->source_len));
+	arena_free(a, cell, 1);
+	return 0;
 }
 
 int change_rule_del(struct arena *a, int ruleset_fd, uint32_t priority)

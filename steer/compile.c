@@ -229,20 +229,6 @@ static int build_sets(struct compiler *c)
 
 /* ---- all of it ---------------------------------------------------------------------------------- */
 
-/* Cells of the list of the largest set, which a change of it writes anew. */
-static uint32_t largest_list(const struct compiler *c)
-{
-	const struct shunt_set_rec *rec = arena_at(&c->a, arena_gen(&c->a)->sets_at);
-	uint32_t largest = 0, cells;
-
-	for (size_t i = 0; i < c->n_sets; i++) {
-		cells = rec[i].n[0] / 11 + rec[i].n[1] / 2;
-		if (cells > largest)
-			largest = cells;
-	}
-	return largest;
-}
-
 /* Cells for changes: also for another copy of the buckets of the largest table. */
 static uint32_t room_for_changes(const struct compiler *c)
 {
@@ -256,7 +242,7 @@ static uint32_t room_for_changes(const struct compiler *c)
 			if (t[i].bucket_mask > largest)
 				largest = t[i].bucket_mask;
 	}
-	return 3 * largest + largest_list(c) + c->a.used / 8 + ROOM_CELLS;
+	return 3 * largest + c->a.used / 16 + ROOM_CELLS;
 }
 
 static int build(struct compiler *c, const struct shunt_sets *sets, const struct names *names,

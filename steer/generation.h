@@ -46,11 +46,14 @@ int generation_check(struct shunt *s, const struct shunt_config *config);
 int generation_check_rule(const struct shunt_rule *rule);
 
 /*
- * One rule more or less, changing only what is to be changed inside the generation in force
+ * A rule, a set or some prefixes more or less, changing only what is to be changed inside the generation in force
  * (change.h). -ENOSPC, without a message, if there is none or it cannot be done so.
  */
 int generation_add_rule(struct shunt *s, const struct shunt_rule *rule);
 int generation_del_rule(struct shunt *s, uint32_t priority);
+int generation_add_prefixes(struct shunt *s, const struct shunt_set *set);
+int generation_take_prefixes(struct shunt *s, const struct shunt_set *set);
+int generation_del_set(struct shunt *s, const struct shunt_set *named);
 
 /* The one write that puts a generation in force. */
 int generation_publish(struct shunt *s, int fd);

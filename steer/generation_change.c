@@ -67,3 +67,29 @@ int generation_del_rule(struct shunt *s, uint32_t priority)
 
 	return r ? r : done(&a, change_rule_del(&a, s->map.ruleset, priority));
 }
+
+/* ---- sets ---------------------------------------------------------------------------------------- */
+
+int generation_add_prefixes(struct shunt *s, const struct shunt_set *set)
+{
+	struct arena a;
+	int r = open_to_change(&a, s);
+
+	return r ? r : done(&a, change_set_add(&a, s->map.ruleset, set));
+}
+
+int generation_take_prefixes(struct shunt *s, const struct shunt_set *set)
+{
+	struct arena a;
+	int r = open_to_change(&a, s);
+
+	return r ? r : done(&a, change_set_take(&a, s->map.ruleset, set));
+}
+
+int generation_del_set(struct shunt *s, const struct shunt_set *named)
+{
+	struct arena a;
+	int r = open_to_change(&a, s);
+
+	return r ? r : done(&a, change_set_del(&a, s->map.ruleset, named->name));
+}

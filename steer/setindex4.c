@@ -129,3 +129,68 @@ void index4_free(struct arena *a, uint32_t at)
 		arena_free(a, SHUNT_AT_CELL(at),
 			   node_cells(count_node(a, SHUNT_AT_CELL(at), depth, 0xffff), depth));
 }
+
+/* ---- change -------------------------------------------------------------------------------------- */
+
+static void push(struct index4_slot *s, uint32_t end, uint32_t value)
+{
+	if (s->n && s->values[s->n - 1] == value)
+		s->n--;
+	s->ends[s->n] = (uint16_t)end;
+	s->values[s->n++] = value;
+}
+
+/* The slot with the classes of lo..hi changed, to c->new. */
+static int change_intervals(struct index_change *c, uint32_t lo, uint32_t hi)
+{
+	const struct index4_slot *old = c->old;
+	uint32_t begin = 0, end, class;
+	int r;
+
+	c->new->n = 0;
+	for (uint32_t i = 0; i < old->n; begin = end + 1, i++) {
+		end = old->ends[i];
+		if (end < lo || begin > hi) {
+			push(c->new, end, old->values[i]);
+			continue;
+		}
+		r = c->class(c->ctx, old->values[i], &class);
+		if (r)
+			return r;
+		if (begin < lo)
+			push(c->new, lo - 1, old->values[i]);
+		push(c->new, end < hi ? end : hi, class);
+		if (end > hi)
+			push(c->new, end, old->values[i]);
+	}
+	return index_work(c, old->n);
+}
+
+static int change_slot(struct index_change *c, uint32_t *place, uint32_t lo, uint32_t hi)
+{
+	uint32_t at;
+	int r;
+
+	index4_read(c->a, *place, c->old);
+	r = change_intervals(c, lo, hi);
+	if (r)
+		return r;
+	at = index4_write(c->a, c->new->ends, c->new->values, c->new->n, &r);
+	if (r)
+		return r;
+	index4_free(c->a, *place);
+	*place = at;
+	return 0;
+}
+
+int index4_change(struct index_change *c, uint32_t lo, uint32_t hi)
+{
+	uint32_t *front = arena_at(c->a, arena_head(c->a)->dir4_at[arena_gen(c->a)->side & 1]);
+	uint32_t first = lo >> 16, last = hi >> 16;
+	int r = 0;
+
+	for (uint32_t slot = first; slot <= last && !r; slot++)
+		r = change_slot(c, &front[slot], slot == first ? lo & 0xffff : 0,
+				slot == last ? hi & 0xffff : 0xffff);
+	return r;
+}

@@ -9,7 +9,7 @@
 
 #include "setindex.h"
 
-enum { LEAF6 = 16, NODE6 = 128, NODE6_FILL = 104 };
+enum { NODE6_FILL = 104 }; /* of TREE6_NODE */
 
 int tree6_add(struct tree6 *t, uint64_t end, uint32_t value)
 {
@@ -50,23 +50,23 @@ static void fill_leaf(struct arena *a, uint32_t at, const uint64_t *ends, const 
 	memcpy(arena_at(a, at + 2), values, n * sizeof(*values));
 }
 
-static uint32_t write_node(struct arena *a, const uint64_t *ends, const uint32_t *values, size_t n)
+uint32_t tree6_write_node(struct arena *a, const uint64_t *ends, const uint32_t *values, size_t n)
 {
-	size_t leaves = (n + LEAF6 - 1) / LEAF6, here;
-	uint32_t at = arena_alloc(a, n <= LEAF6 ? 3 : 1 + 3 * (uint32_t)leaves);
+	size_t leaves = (n + TREE6_LEAF - 1) / TREE6_LEAF, here;
+	uint32_t at = arena_alloc(a, n <= TREE6_LEAF ? 3 : 1 + 3 * (uint32_t)leaves);
 	uint64_t *top = arena_at(a, at);
 
 	if (!at)
 		return 0;
-	if (n <= LEAF6) {
+	if (n <= TREE6_LEAF) {
 		fill_leaf(a, at, ends, values, n);
 		return SHUNT_AT_NODE | at;
 	}
 	memset(top, 0xff, SHUNT_CELL);
 	for (size_t i = 0; i < leaves; i++) {
-		here = n - i * LEAF6 < LEAF6 ? n - i * LEAF6 : LEAF6;
-		top[i] = ends[i * LEAF6 + here - 1];
-		fill_leaf(a, at + 1 + (uint32_t)i * 3, ends + i * LEAF6, values + i * LEAF6, here);
+		here = n - i * TREE6_LEAF < TREE6_LEAF ? n - i * TREE6_LEAF : TREE6_LEAF;
+		top[i] = ends[i * TREE6_LEAF + here - 1];
+		fill_leaf(a, at + 1 + (uint32_t)i * 3, ends + i * TREE6_LEAF, values + i * TREE6_LEAF, here);
 	}
 	return SHUNT_AT_NODE | 1U << SHUNT_AT_DEPTH_SHIFT | at;
 }
@@ -79,9 +79,9 @@ uint32_t tree6_write(struct arena *a, struct tree6 *t, int *err)
 	while (t->n > 1) {
 		n = 0;
 		for (size_t i = 0; i < t->n; i += here) {
-			here = t->n <= NODE6 ? t->n : NODE6_FILL;
+			here = t->n <= TREE6_NODE ? t->n : NODE6_FILL;
 			here = t->n - i < here ? t->n - i : here;
-			at = write_node(a, t->ends + i, t->values + i, here);
+			at = tree6_write_node(a, t->ends + i, t->values + i, here);
 			if (!at) {
 				*err = -ENOSPC;
 				return 0;

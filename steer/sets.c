@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The sets of an instance, and rules and sets together. Each change reads all, changes it, and
- * puts it in force as a new generation, under the lock.
+ * The sets of an instance. Prefixes, and small sets, are put in and out of the generation in force
+ * where that can be done; else all is read, changed, and put in force as a new generation. Changes
+ * are made under the lock.
  */
 #include <errno.h>
 #include <string.h>
@@ -100,8 +101,6 @@ static int make_set(struct shunt_set **out, struct shunt_sets *sets, const char 
 	*out = find_set(sets, name);
 	if (*out)
 		return 0;
-	if (!name_is_valid(name))
-		return shunt_err(-EINVAL, "set '%s': " NAME_RULE, name);
 	grown = realloc(sets->v, (sets->n + 1) * sizeof(*grown));
 	if (!grown)
 		return shunt_err(-ENOMEM, "out of memory");
@@ -201,34 +200,52 @@ static int change_del(struct shunt_config *config, const struct shunt_set *named
 	return 0;
 }
 
-static int change(struct shunt *s, const struct shunt_set *arg,
-		  int (*how)(struct shunt_config *config, const struct shunt_set *arg))
+/* inside: as far as it can be done in the generation in force. NULL: it cannot. */
+struct way {
+	int (*inside)(struct shunt *s, const struct shunt_set *arg);
+	int (*anew)(struct shunt_config *config, const struct shunt_set *arg);
+};
+
+static int change_anew(struct shunt *s, const struct shunt_set *arg, const struct way *way)
 {
-	_cleanup_close_ int lock = instance_lock(s);
 	struct shunt_config config = {};
-	int r = lock < 0 ? lock : generation_read_locked(s, &config);
+	int r = generation_read_locked(s, &config);
 
 	if (!r)
-		r = how(&config, arg);
+		r = way->anew(&config, arg);
 	if (!r)
 		r = generation_replace(s, &config, NULL);
 	shunt_config_clear(&config);
 	return r;
 }
 
+static int change(struct shunt *s, const struct shunt_set *arg, const struct way *way)
+{
+	_cleanup_close_ int lock = instance_lock(s);
+	int r = -ENOSPC;
+
+	if (lock < 0)
+		return lock;
+	if (!name_is_valid(arg->name))
+		return shunt_err(-EINVAL, "set '%s': " NAME_RULE, arg->name);
+	if (way->inside)
+		r = way->inside(s, arg);
+	return r == -ENOSPC ? change_anew(s, arg, way) : r;
+}
+
 int shunt_set_add(struct shunt *s, const struct shunt_set *prefixes)
 {
-	return change(s, prefixes, change_add);
+	return change(s, prefixes, &(struct way){ generation_add_prefixes, change_add });
 }
 
 int shunt_set_load(struct shunt *s, const struct shunt_set *prefixes)
 {
-	return change(s, prefixes, change_load);
+	return change(s, prefixes, &(struct way){ NULL, change_load });
 }
 
 int shunt_set_take(struct shunt *s, const struct shunt_set *prefixes)
 {
-	return change(s, prefixes, change_take);
+	return change(s, prefixes, &(struct way){ generation_take_prefixes, change_take });
 }
 
 int shunt_set_del(struct shunt *s, const char *name)
@@ -238,5 +255,5 @@ int shunt_set_del(struct shunt *s, const char *name)
 	if (!name_is_valid(name))
 		return shunt_err(-EINVAL, "set '%s': " NAME_RULE, name);
 	memcpy(named.name, name, strlen(name));
-	return change(s, &named, change_del);
+	return change(s, &named, &(struct way){ generation_del_set, change_del });
 }

@@ -164,18 +164,18 @@ static uint32_t chunk_cells(uint32_t n, bool v6)
 	return (n + per_cell - 1) / per_cell;
 }
 
-static void put(void *cells, uint32_t i, const struct prefixes *p, size_t k, bool v6)
+static void put(void *cells, uint32_t i, const struct prefix6 *p, bool v6)
 {
 	struct shunt_prefixes4 *c4 = (struct shunt_prefixes4 *)cells + i / PER_CELL4;
 	struct shunt_prefixes6 *c6 = (struct shunt_prefixes6 *)cells + i / PER_CELL6;
 
 	if (v6) {
-		c6->addr[i % PER_CELL6][0] = (uint64_t)(p->v6[k].addr >> 64);
-		c6->addr[i % PER_CELL6][1] = (uint64_t)p->v6[k].addr;
-		c6->len[i % PER_CELL6] = p->v6[k].len;
+		c6->addr[i % PER_CELL6][0] = (uint64_t)(p->addr >> 64);
+		c6->addr[i % PER_CELL6][1] = (uint64_t)p->addr;
+		c6->len[i % PER_CELL6] = p->len;
 	} else {
-		c4->addr[i % PER_CELL4] = (uint32_t)(p->v4[k] >> 8);
-		c4->len[i % PER_CELL4] = (uint8_t)p->v4[k];
+		c4->addr[i % PER_CELL4] = (uint32_t)p->addr;
+		c4->len[i % PER_CELL4] = p->len;
 	}
 }
 
@@ -196,8 +196,11 @@ static int write_family(struct arena *a, struct shunt_set_rec *rec, const struct
 		chunk->at = arena_alloc(a, chunk_cells(chunk->n, v6));
 		if (!chunk->at)
 			return -ENOSPC;
-		for (uint32_t i = 0; i < chunk->n; i++)
-			put(arena_at(a, chunk->at), i, p, at + i, v6);
+		for (uint32_t i = 0; i < chunk->n; i++) {
+			const struct prefix6 prefix = prefix_at(p, at + i, v6);
+
+			put(arena_at(a, chunk->at), i, &prefix, v6);
+		}
 		if (at + chunk->n == n)
 			break;
 	}
@@ -211,18 +214,38 @@ int setstore_write(struct arena *a, struct shunt_set_rec *rec, const struct pref
 	return r ? r : write_family(a, rec, p, true);
 }
 
-static void get(struct prefixes *p, const void *cells, uint32_t i, bool v6)
+static struct prefix6 get(const void *cells, uint32_t i, bool v6)
 {
 	const struct shunt_prefixes4 *c4 = (const struct shunt_prefixes4 *)cells + i / PER_CELL4;
 	const struct shunt_prefixes6 *c6 = (const struct shunt_prefixes6 *)cells + i / PER_CELL6;
 
 	if (v6)
-		p->v6[p->n6++] = (struct prefix6){
+		return (struct prefix6){
 			(addr_t)c6->addr[i % PER_CELL6][0] << 64 | c6->addr[i % PER_CELL6][1],
 			c6->len[i % PER_CELL6],
 		};
-	else
-		p->v4[p->n4++] = (uint64_t)c4->addr[i % PER_CELL4] << 8 | c4->len[i % PER_CELL4];
+	return (struct prefix6){ c4->addr[i % PER_CELL4], c4->len[i % PER_CELL4] };
+}
+
+struct prefix6 setstore_get(const struct arena *a, const struct shunt_chunk *chunk, uint32_t i,
+			    bool v6)
+{
+	return get(arena_at(a, chunk->at), i, v6);
+}
+
+int setstore_chunk(struct arena *a, struct shunt_chunk *chunk, const struct prefix6 *v, bool v6)
+{
+	chunk->at = arena_alloc(a, chunk_cells(chunk->n, v6));
+	if (!chunk->at)
+		return -ENOSPC;
+	for (uint32_t i = 0; i < chunk->n; i++)
+		put(arena_at(a, chunk->at), i, &v[i], v6);
+	return 0;
+}
+
+void setstore_free_chunk(struct arena *a, const struct shunt_chunk *chunk, bool v6)
+{
+	arena_free(a, chunk->at, chunk_cells(chunk->n, v6));
 }
 
 static int read_chunks(const struct arena *a, const struct shunt_set_rec *rec, bool v6,
@@ -239,8 +262,14 @@ static int read_chunks(const struct arena *a, const struct shunt_set_rec *rec, b
 		if (chunk.n > left || !arena_holds(a, chunk.at, chunk_cells(chunk.n, v6)))
 			return -EAGAIN;
 		left -= chunk.n;
-		for (uint32_t i = 0; i < chunk.n; i++)
-			get(p, arena_at(a, chunk.at), i, v6);
+		for (uint32_t i = 0; i < chunk.n; i++) {
+			const struct prefix6 prefix = get(arena_at(a, chunk.at), i, v6);
+
+			if (v6)
+				p->v6[p->n6++] = prefix;
+			else
+				p->v4[p->n4++] = (uint64_t)prefix.addr << 8 | prefix.len;
+		}
 	}
 	return left ? -EAGAIN : 0;
 }
@@ -271,7 +300,7 @@ void setstore_free(struct arena *a, struct shunt_set_rec *rec)
 	for (int v6 = 0; v6 < 2; v6++) {
 		chunk = arena_at(a, rec->chunks_at[v6]);
 		for (uint32_t c = 0; c < rec->n_chunks[v6]; c++)
-			arena_free(a, chunk[c].at, chunk_cells(chunk[c].n, v6));
+			setstore_free_chunk(a, &chunk[c], v6);
 		arena_free(a, rec->chunks_at[v6],
 			   cells_for(rec->n_chunks[v6] * sizeof(*chunk)));
 	}

@@ -276,7 +276,7 @@ int shunt_apply(struct shunt *s, struct shunt_config *config, const struct shunt
 /* -ENOENT if nothing waits. */
 int shunt_confirm(struct shunt *s);
 
-/* ---- sets of an instance (each change is a new generation too) ------------------------------- */
+/* ---- sets of an instance (each change is published by one write too) -------------------------- */
 
 int shunt_sets_read(struct shunt *s, struct shunt_sets *out);
 /* Prefixes into a set, which is made if it is new; those that it has already are no error. */

@@ -19,9 +19,10 @@
 #include <stdlib.h>
 
 enum {
-	WORLDS = 10,
+	WORLDS = 40,
 	CHANGES = 60,
-	MANY_CHANGES = 1000,
+	MANY_CHANGES = 10000,
+	SMALL = 30, /* prefixes of a set */
 	RACE_QUESTIONS = 64,
 	RACE_WORLDS = 4,
 	RACE_ROUNDS = 250,
@@ -29,7 +30,7 @@ enum {
 
 static void random_changes(struct bench_arena *b, uint64_t seed)
 {
-	bench_arena_make(b, seed, seed % 4 * 30);
+	bench_arena_make(b, seed, seed % 4 * 30, SMALL);
 	for (int i = 0; i < CHANGES; i++) {
 		bench_arena_step(b);
 		bench_arena_check_read_back(b);
@@ -46,8 +47,32 @@ static void CHANGE_decisions(void **state)
 		bench_arena_release(&b);
 	}
 	bench_arena_tell(&b);
-	for (int kind = 0; kind <= WORLD_RULE_DEL; kind++)
+	for (int kind = 0; kind < WORLD_KINDS; kind++)
 		assert_true(b.inside[kind] > b.anew[kind]);
+}
+
+/* Sets of which the index has nodes above nodes, in both halves of addresses. */
+static void CHANGE_large_sets(void **state)
+{
+	struct bench_arena b = { .p = *state };
+
+	bench_arena_make(&b, 1, 3, 1500);
+	for (int i = 0; i < 300; i++) {
+		bench_arena_step(&b);
+		world_check(&b.w, 3);
+	}
+	bench_arena_check_index(&b);
+	bench_arena_release(&b);
+	bench_arena_make(&b, 2, 3, 40000);
+	for (int i = 0; i < 1000; i++) {
+		bench_arena_step(&b);
+		if (i % 200 == 0)
+			bench_arena_check_index(&b);
+	}
+	bench_arena_check_index(&b);
+	bench_arena_check_read_back(&b);
+	bench_arena_tell(&b);
+	bench_arena_release(&b);
 }
 
 /* What grew by changes decides as what was made at once. */
@@ -72,7 +97,7 @@ static void CHANGE_does_not_grow(void **state)
 	struct bench_arena b = { .p = *state };
 	uint32_t most = 0;
 
-	bench_arena_make(&b, 99, 100);
+	bench_arena_make(&b, 99, 100, SMALL);
 	for (int i = 0; i < MANY_CHANGES; i++) {
 		bench_arena_step(&b);
 		most = b.a.n_cells > most ? b.a.n_cells : most;
@@ -95,7 +120,7 @@ static void CHANGE_without_room(void **state)
 	struct world_change change;
 	uint32_t room;
 
-	bench_arena_make(&b, 7, 10);
+	bench_arena_make(&b, 7, 10, SMALL);
 	room = arena_head(&b.a)->index_max - arena_gen(&b.a)->n_rules;
 	for (uint32_t i = 0; i <= room; i++) {
 		do {
@@ -145,7 +170,7 @@ static void CHANGE_by_the_library(void **state)
 	unsigned int inside = 0;
 	struct world w;
 
-	world_make(&w, p, 3, 40);
+	world_make(&w, p, 3, 40, SMALL);
 	assert_int_equal(shunt_config_apply(p->s, &w.config), 0);
 	for (int i = 0; i < 80; i++) {
 		uint32_t id = map_in_force(p);
@@ -160,7 +185,7 @@ static void CHANGE_by_the_library(void **state)
 		world_check(&w, 20);
 	}
 	print_message("# %u of 80 changes made inside\n", inside);
-	assert_true(inside > 20);
+	assert_true(inside > 60);
 	world_release(&w);
 }
 
@@ -280,8 +305,8 @@ static bool think_of_two(struct race *r, bool sets)
 
 static void race_make(struct race *r, uint64_t seed)
 {
-	world_make(&r->w[0], r->p, seed, 60);
-	world_make(&r->w[1], r->p, seed, 60);
+	world_make(&r->w[0], r->p, seed, 60, SMALL);
+	world_make(&r->w[1], r->p, seed, 60, SMALL);
 	while (!think_of_two(r, seed % 2))
 		;
 	assert_int_equal(shunt_config_apply(r->p->s, &r->w[0].config), 0);
@@ -349,6 +374,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(CHANGE_decisions),
+		cmocka_unit_test(CHANGE_large_sets),
 		cmocka_unit_test(CHANGE_same_as_compiled),
 		cmocka_unit_test(CHANGE_does_not_grow),
 		cmocka_unit_test(CHANGE_without_room),

@@ -18,7 +18,7 @@ struct bench_arena {
 };
 
 /* b->p is set; the rest is kept over release and make. */
-void bench_arena_make(struct bench_arena *b, uint64_t seed, size_t rules);
+void bench_arena_make(struct bench_arena *b, uint64_t seed, size_t rules, size_t members);
 void bench_arena_release(struct bench_arena *b);
 
 /* A new generation of b->w, in force. */
@@ -31,6 +31,8 @@ void bench_arena_step(struct bench_arena *b); /* one by chance */
 
 void bench_arena_check_read_back(struct bench_arena *b);
 void bench_arena_read(struct bench_arena *b, struct shunt_config *out);
+/* The set index holds the same as that of a new generation of the world. */
+void bench_arena_check_index(struct bench_arena *b);
 /* How many of which were made. */
 void bench_arena_tell(const struct bench_arena *b);
 

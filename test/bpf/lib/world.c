@@ -28,8 +28,9 @@ static const uint32_t uids[] = { 0, 999, 1000, 1001, 70000, NOBODY };
 /* ---- addresses ---------------------------------------------------------------------------------- */
 
 /* 10.0.0.0/14, of 2001:db8::/46 a few subnets: the beginnings are few, so that they overlap. */
-static void random_address(struct chance *c, bool v6, struct in6_addr *out)
+static void random_address(struct world *w, bool v6, struct in6_addr *out)
 {
+	struct chance *c = &w->chance;
 	uint8_t *b = out->s6_addr;
 
 	memset(out, 0, sizeof(*out));
@@ -46,19 +47,26 @@ static void random_address(struct chance *c, bool v6, struct in6_addr *out)
 		b[14] = (uint8_t)chance_below(c, 8);
 	}
 	b[15] = (uint8_t)chance_below(c, 256);
+	if (w->wide) /* in one high half, in many, or both */
+		for (int i = v6 ? (chance_one_in(c, 2) ? 4 : 8) : 13;
+		     i < (v6 && chance_one_in(c, 2) ? 8 : 15); i++)
+			b[i] = (uint8_t)chance_below(c, 256);
 }
 
-static void random_prefix(struct chance *c, struct shunt_prefix *out)
+static void random_prefix(struct world *w, struct shunt_prefix *out)
 {
+	struct chance *c = &w->chance;
 	static const uint8_t len4[] = { 104, 110, 112, 117, 119, 120, 121, 124, 127, 128, 128 };
 	static const uint8_t len6[] = { 32, 40, 47, 48, 63, 64, 65, 112, 119, 120, 127, 128, 128 };
 	bool v6 = chance_one_in(c, 2);
 
-	random_address(c, v6, &out->addr);
+	random_address(w, v6, &out->addr);
 	out->len = v6 ? PICK(c, len6) : PICK(c, len4);
+	if (w->wide && out->len < (v6 ? 56 : 116))
+		out->len = v6 ? 56 : 120;
 	for (int i = out->len; i < 128; i++)
 		out->addr.s6_addr[i / 8] &= (uint8_t)~(0x80 >> i % 8);
-	if (chance_one_in(c, 60)) {
+	if (!w->wide && chance_one_in(c, 60)) {
 		memset(out->addr.s6_addr + (v6 ? 0 : 12), 0, v6 ? 16 : 4);
 		out->len = v6 ? 0 : 96;
 	}
@@ -82,7 +90,7 @@ static void print_addrs(FILE *out, struct world *w, const char *word)
 		return;
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		random_prefix(c, &p);
+		random_prefix(w, &p);
 		fprintf(out, "%s%s", i ? "," : "", shunt_prefix_str(text, &p));
 	}
 }
@@ -175,20 +183,22 @@ static int compare(const void *a, const void *b)
 
 static bool holds(const struct shunt_set *set, const struct shunt_prefix *p)
 {
-	for (size_t i = 0; i < set->n; i++)
-		if (!compare(&set->v[i], p))
-			return true;
-	return false;
+	return set->n && bsearch(p, set->v, set->n, sizeof(*p), compare);
 }
 
 static void append(struct shunt_set *set, const struct shunt_prefix *v, size_t n)
 {
+	size_t kept = 0;
+
 	set->v = realloc(set->v, (set->n + n + 1) * sizeof(*v));
 	assert_non_null(set->v);
-	for (size_t i = 0; i < n; i++)
-		if (!holds(set, &v[i]))
-			set->v[set->n++] = v[i];
-	qsort(set->v, set->n, sizeof(*set->v), compare);
+	if (n)
+		memcpy(set->v + set->n, v, n * sizeof(*v));
+	qsort(set->v, set->n + n, sizeof(*set->v), compare);
+	for (size_t i = 0; i < set->n + n; i++)
+		if (!kept || compare(&set->v[kept - 1], &set->v[i]))
+			set->v[kept++] = set->v[i];
+	set->n = kept;
 }
 
 static void take(struct shunt_set *set, const struct shunt_set *gone)
@@ -201,21 +211,23 @@ static void take(struct shunt_set *set, const struct shunt_set *gone)
 	set->n = kept;
 }
 
-static void random_members(struct world *w, struct shunt_set *out)
+static void random_members(struct world *w, struct shunt_set *out, size_t n)
 {
-	uint32_t n = chance_one_in(&w->chance, 4) ? chance_below(&w->chance, 60) : 1;
-	struct shunt_prefix p;
+	struct shunt_prefix *v = malloc((n + 1) * sizeof(*v));
 
-	for (uint32_t i = 0; i < n; i++) {
-		random_prefix(&w->chance, &p);
-		append(out, &p, 1);
-	}
+	assert_non_null(v);
+	for (size_t i = 0; i < n; i++)
+		random_prefix(w, &v[i]);
+	append(out, v, n);
+	free(v);
 }
 
 static void some_members(struct world *w, const struct shunt_set *of, struct shunt_set *out)
 {
-	uint32_t n = chance_one_in(&w->chance, 8) ? (uint32_t)of->n : 1;
+	uint32_t n = chance_one_in(&w->chance, 8) ? 1 + chance_below(&w->chance, (uint32_t)of->n) : 1;
 
+	if (n > 1000)
+		n = 1000;
 	for (uint32_t i = 0; i < n; i++)
 		append(out, &of->v[chance_below(&w->chance, (uint32_t)of->n)], 1);
 }
@@ -252,16 +264,15 @@ static void remove_set(struct shunt_sets *sets, const char *name)
 
 /* ---- the world ---------------------------------------------------------------------------------- */
 
-void world_make(struct world *w, struct plane *p, uint64_t seed, size_t rules)
+void world_make(struct world *w, struct plane *p, uint64_t seed, size_t rules, size_t members)
 {
 	struct world_change change;
 
-	*w = (struct world){ .p = p, .chance = { seed } };
+	*w = (struct world){ .p = p, .chance = { seed }, .wide = members > 1000 };
 	for (int i = 0; i < SETS; i++) {
 		change = (struct world_change){ .kind = WORLD_SET_ADD };
 		strcpy(change.set.name, set_names[i]);
-		for (int k = 0; k < 20; k++)
-			random_members(w, &change.set);
+		random_members(w, &change.set, members);
 		world_do(w, &change);
 	}
 	for (size_t i = 0; i < rules; i++) {
@@ -296,7 +307,8 @@ static bool think_of(struct world *w, enum world_kind kind, struct world_change 
 		return rules->n;
 	case WORLD_SET_ADD:
 		strcpy(out->set.name, PICK(&w->chance, set_names));
-		random_members(w, &out->set);
+		random_members(w, &out->set,
+			       chance_one_in(&w->chance, 4) ? chance_below(&w->chance, 60) : 1);
 		return true;
 	case WORLD_SET_TAKE:
 		if (set && set->n) {
@@ -360,28 +372,43 @@ const char *world_kind_name(enum world_kind kind)
 	return names[kind];
 }
 
-bool world_same(const struct shunt_config *a, const struct shunt_config *b)
+bool world_same(const struct shunt_config *a, struct shunt_config *b)
 {
-	struct shunt_sets sets = b->sets;
-
 	if (a->rules.n != b->rules.n || a->sets.n != b->sets.n)
 		return false;
 	for (size_t i = 0; i < a->rules.n; i++)
 		if (!shunt_rule_equal(&a->rules.v[i], &b->rules.v[i]))
 			return false;
 	for (size_t i = 0; i < a->sets.n; i++) {
-		const struct shunt_set *x = &a->sets.v[i], *y = set_named(&sets, x->name);
+		const struct shunt_set *x = &a->sets.v[i];
+		struct shunt_set *y = set_named(&b->sets, x->name);
 
 		if (!y || x->n != y->n)
 			return false;
+		if (y->n)
+			qsort(y->v, y->n, sizeof(*y->v), compare);
 		for (size_t k = 0; k < x->n; k++)
-			if (!holds(y, &x->v[k]))
+			if (compare(&x->v[k], &y->v[k]))
 				return false;
 	}
 	return true;
 }
 
 /* ---- questions ---------------------------------------------------------------------------------- */
+
+/* One that may be in a rule, or is in a set. */
+static void known_prefix(struct world *w, struct shunt_prefix *out)
+{
+	const struct shunt_sets *sets = &w->config.sets;
+	const struct shunt_set *set;
+
+	random_prefix(w, out);
+	if (!sets->n || chance_one_in(&w->chance, 2))
+		return;
+	set = &sets->v[chance_below(&w->chance, (uint32_t)sets->n)];
+	if (set->n)
+		*out = set->v[chance_below(&w->chance, (uint32_t)set->n)];
+}
 
 /* At the beginning or the end of some prefix, or just outside. */
 static void border_address(struct world *w, bool v6, char *text)
@@ -390,7 +417,7 @@ static void border_address(struct world *w, bool v6, char *text)
 	uint8_t *b = p.addr.s6_addr;
 
 	do
-		random_prefix(&w->chance, &p);
+		known_prefix(w, &p);
 	while (shunt_prefix_is_v4(&p) == v6 || p.len == (v6 ? 0 : 96));
 	if (chance_one_in(&w->chance, 2))
 		for (int i = p.len; i < 128; i++)

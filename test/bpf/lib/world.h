@@ -29,7 +29,8 @@ struct world_change {
 struct world {
 	struct plane *p;
 	struct chance chance;
-	struct shunt_config config; /* owned: what should be in force */
+	bool wide;		    /* many addresses, so that sets are large */
+	struct shunt_config config; /* owned: what should be in force; prefixes are sorted */
 };
 
 /* A question, and the priority of the rule that should decide, 0 none. */
@@ -40,8 +41,8 @@ struct world_question {
 	uint32_t rule;
 };
 
-/* With so many rules, and three sets. */
-void world_make(struct world *w, struct plane *p, uint64_t seed, size_t rules);
+/* With so many rules, and three sets of about so many prefixes. */
+void world_make(struct world *w, struct plane *p, uint64_t seed, size_t rules, size_t members);
 void world_release(struct world *w);
 
 /* A change that can be made now; world_do() makes it in w->config, and forgets it. */
@@ -50,8 +51,8 @@ void world_do(struct world *w, struct world_change *change);
 void world_forget(struct world_change *change);
 const char *world_kind_name(enum world_kind kind);
 
-/* Are these the same rules and sets? Counters aside; prefixes in any order. */
-bool world_same(const struct shunt_config *a, const struct shunt_config *b);
+/* Are these the same rules and sets, counters aside? The prefixes of b are sorted for it. */
+bool world_same(const struct shunt_config *a, struct shunt_config *b);
 
 void world_ask(struct world *w, struct world_question *out);
 /* The rule that decides as the loaded program says, and of which generation. */
