@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* shuntctl proxy status|drain|reload */
+/* shuntctl proxy status|drain|reload: the daemon as a whole */
 #include <inttypes.h>
 #include <string.h>
 
@@ -119,7 +119,7 @@ const struct command cmd_proxy_status = {
 	.state_size = sizeof(struct proxy_options),
 };
 
-/* ---- drain ------------------------------------------------------------------------------------ */
+/* ---- drain, reload ------------------------------------------------------------------------------------ */
 
 /* Ask for something that is done when the answer comes. */
 static int simple_request(const struct globals *g, const struct proxy_options *o,
@@ -150,6 +150,13 @@ static int run_drain(const struct globals *g, void *state, int argc, char **argv
 	return simple_request(g, o, request);
 }
 
+static int run_reload(const struct globals *g, void *state, int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return simple_request(g, state, "reload");
+}
+
 static const struct option_row drain_options[] = {
 	PROXY_TARGET_OPTION,
 	{ "timeout", 0, "S", "reset what is open after S seconds (default: --drain-timeout)" },
@@ -163,5 +170,15 @@ const struct command cmd_proxy_drain = {
 	.options = drain_options,
 	.set_option = set_option,
 	.run = run_drain,
+	.state_size = sizeof(struct proxy_options),
+};
+
+const struct command cmd_proxy_reload = {
+	.words = "proxy reload",
+	.arguments = "",
+	.summary = "have a shuntd read its settings file again; flows go on",
+	.options = target_options,
+	.set_option = set_option,
+	.run = run_reload,
 	.state_size = sizeof(struct proxy_options),
 };

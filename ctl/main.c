@@ -15,6 +15,7 @@ static const struct command *const commands[] = {
 	&cmd_explain,	&cmd_log,
 	&cmd_apply,	&cmd_confirm,
 	&cmd_proxy_status, &cmd_proxy_list, &cmd_proxy_kill, &cmd_proxy_drain,
+	&cmd_proxy_reload,
 };
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]), MAX_OPTIONS = 24 };

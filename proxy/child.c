@@ -101,3 +101,22 @@ int child_ask(struct child *c, enum worker_verb verb, uint64_t tag, const struct
 
 	return send(c->channel, &order, sizeof(order), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
+
+int child_send_settings(struct child *c, uint64_t tag, int fd)
+{
+	struct worker_order order = { .verb = WORKER_SETTINGS, .tag = tag };
+	struct iovec iov = { .iov_base = &order, .iov_len = sizeof(order) };
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {};
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+			    .msg_controllen = sizeof(control.bytes) };
+	struct cmsghdr *head = CMSG_FIRSTHDR(&m);
+
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(head), &fd, sizeof(fd));
+	return sendmsg(c->channel, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}

@@ -27,6 +27,8 @@ int child_fork(struct child *c);
 /* Ask for an answer with tag. 0 or -errno. */
 int child_ask(struct child *c, enum worker_verb verb, uint64_t tag,
 	      const struct flow_query *query);
+/* New settings, answered with tag; fd stays the caller's. 0 or -errno. */
+int child_send_settings(struct child *c, uint64_t tag, int fd);
 /* Send an order; a worker that is gone is no error. */
 void child_order(struct child *c, enum worker_verb verb, uint32_t ms);
 

@@ -35,6 +35,8 @@ static void client_close(struct control_client *client)
 		*at = client->behind;
 	for (c->last_waiting = &c->waiting; *c->last_waiting;)
 		c->last_waiting = &(*c->last_waiting)->behind;
+	if (c->reloading == client)
+		c->reloading = NULL;
 	if (c->asking == client)
 		c->asking = NULL; /* the worker answers nevertheless */
 	if (client->read)
@@ -259,6 +261,17 @@ void control_child_gone(struct control *c, const struct child *child)
 {
 	if (c->asked_serial == child->serial)
 		answer_is_over(c, NULL);
+}
+
+void control_reloaded(struct control *c, const char *error)
+{
+	struct control_client *client = c->reloading;
+
+	c->reloading = NULL;
+	if (!client)
+		return;
+	control_end(client, error);
+	control_flush(client);
 }
 
 /* ---- life ---- */

@@ -55,6 +55,7 @@ struct control {
 	uint64_t asked_serial;	       /* of the worker that has to answer; 0 none */
 	uint64_t tag;
 	struct event *patience;	       /* with that worker */
+	struct control_client *reloading; /* waits for control_reloaded(); NULL nobody */
 };
 
 /* Serve fd, a listening socket, which belongs to the control from now on. 0 or -errno. */
@@ -65,6 +66,8 @@ void control_stop(struct control *c);
 /* A worker answered, or has ended. len bytes of message were received. */
 void control_answered(struct control *c, struct child *from, const struct worker_message *message,
 		      size_t len);
+/* New settings are in force, or why not. */
+void control_reloaded(struct control *c, const char *error);
 void control_child_gone(struct control *c, const struct child *child);
 
 /* For control_serve.c: */

@@ -145,6 +145,24 @@ static void walk(struct control_client *client)
 	control_ask_later(client);
 }
 
+static void reload(struct control_client *client)
+{
+	struct control *c = client->control;
+	char err[512];
+
+	if (c->reloading) {
+		control_end(client, "others are being put in force");
+		control_flush(client);
+		return;
+	}
+	c->reloading = client;
+	if (supervisor_reload(c->supervisor, err, sizeof(err)) == 0)
+		return;
+	c->reloading = NULL;
+	control_end(client, err);
+	control_flush(client);
+}
+
 void control_serve(struct control_client *client)
 {
 	struct supervisor *s = client->control->supervisor;
@@ -163,6 +181,8 @@ void control_serve(struct control_client *client)
 		supervisor_drain(s, request.has_timeout ? &request.timeout : NULL);
 		return;
 	case CONTROL_RELOAD:
+		reload(client);
+		return;
 	case CONTROL_TAKEOVER:
 	case CONTROL_VERBS:
 		control_end(client, "not understood");

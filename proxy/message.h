@@ -18,6 +18,7 @@
 
 enum {
 	QUERY_FLOWS = 64,  /* at most in one answer */
+	WORKER_TEXT = 256, /* of an error */
 	QUERY_LOOK = 1024, /* flows a loop looks at in one turn, between those it serves */
 };
 
@@ -61,6 +62,7 @@ enum worker_verb {
 	WORKER_STOP,	  /* reset all flows and end */
 	WORKER_STATUS,	  /* answered with a thread_view for each thread */
 	WORKER_FLOWS,	  /* answered with up to QUERY_FLOWS flow_views, or the number killed */
+	WORKER_SETTINGS,  /* with a descriptor, the file; answered with an error and its text */
 };
 
 struct worker_order {
@@ -83,6 +85,7 @@ struct worker_answer {
 union worker_views {
 	struct thread_view threads[SHUNT_TARGET_SLOTS];
 	struct flow_view flows[QUERY_FLOWS];
+	char text[WORKER_TEXT];
 };
 
 struct worker_message {

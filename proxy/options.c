@@ -91,7 +91,7 @@ static void print_help(void)
 	printf("\nIn FILE only, as others can see the command line:\n");
 	print_keys();
 	printf("\nThe keys of FILE are the long options, and 'targets'. SIGTERM drains (a second one ends at\n"
-	       "once), SIGUSR1 prints the counters to standard error.\n"
+	       "once), SIGHUP reads FILE again, SIGUSR1 prints the counters to standard error.\n"
 	       "Exit status: 0 done, 1 failed, 2 wrong usage.\n");
 }
 
@@ -141,20 +141,25 @@ static int walk(struct settings *s, int argc, char **argv, bool only_config)
 	return 0;
 }
 
-static int load(struct settings *s)
+static int load_from(struct settings *s, FILE *in)
 {
 	char err[512];
-	FILE *in = fopen(s->config, "re");
-	int r;
+	int r = settings_load(s, in, s->config, err, sizeof(err));
 
-	if (!in) {
-		r = -errno;
-		return shunt_err(r, "cannot read '%s': %s", s->config, strerror(-r));
-	}
-	r = settings_load(s, in, s->config, err, sizeof(err));
-	fclose(in);
 	/* Not -EINVAL: a bad file is a failure, not wrong usage of the command line. */
 	return r < 0 ? shunt_err(-EBADMSG, "%s", err) : 0;
+}
+
+static int load(struct settings *s)
+{
+	FILE *in = fopen(s->config, "re");
+	int r = -errno;
+
+	if (!in)
+		return shunt_err(r, "cannot read '%s': %s", s->config, strerror(-r));
+	r = load_from(s, in);
+	fclose(in);
+	return r;
 }
 
 static int check(const struct settings *s)
@@ -168,17 +173,33 @@ static int check(const struct settings *s)
 	return 0;
 }
 
-int options_parse(struct settings *s, int argc, char **argv)
+/* in: the file, NULL to open it. */
+static int parse(struct settings *s, int argc, char **argv, FILE *in)
 {
 	int r = walk(s, argc, argv, true);
 
-	if (r)
-		return r;
-	if (s->config) {
-		r = load(s);
-		if (r < 0)
-			return r;
-	}
-	r = walk(s, argc, argv, false);
+	s->argc = argc;
+	s->argv = argv;
+	if (!r && s->config)
+		r = in ? load_from(s, in) : load(s);
+	if (!r)
+		r = walk(s, argc, argv, false);
 	return r ? r : check(s);
+}
+
+int options_parse(struct settings *s, int argc, char **argv)
+{
+	return parse(s, argc, argv, NULL);
+}
+
+int options_reread(struct settings *s, const struct settings *running, FILE *in)
+{
+	int r = settings_init(s);
+
+	if (r < 0)
+		return shunt_err(r, "out of memory");
+	r = parse(s, running->argc, running->argv, in);
+	if (r < 0)
+		settings_release(s);
+	return r;
 }

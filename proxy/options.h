@@ -10,5 +10,10 @@
  * printed, -EINVAL wrong usage, another -errno if the file cannot be used; messages are given.
  */
 int options_parse(struct settings *s, int argc, char **argv);
+/*
+ * Fill *s, uninitialised, once more as running was, with in for the file. As above; on failure
+ * there is nothing to release.
+ */
+int options_reread(struct settings *s, const struct settings *running, FILE *in);
 
 #endif

@@ -126,6 +126,29 @@ struct target_settings *settings_target(const struct settings *s, const char *na
 	return NULL;
 }
 
+static bool is_same(const struct setting *setting, const void *a, const void *b)
+{
+	const char *x, *y;
+
+	if (setting->type == SETTING_NUMBER)
+		return *(const uint32_t *)a == *(const uint32_t *)b;
+	x = *(char *const *)a;
+	y = *(char *const *)b;
+	return x == y || (x && y && !strcmp(x, y));
+}
+
+const struct setting *settings_fixed_difference(const struct settings *a,
+						const struct settings *b)
+{
+	for (size_t i = 0; i < settings_count; i++) {
+		const struct setting *s = &settings_table[i];
+
+		if (s->fixed && !is_same(s, (const char *)a + s->at, (const char *)b + s->at))
+			return s;
+	}
+	return NULL;
+}
+
 int settings_init(struct settings *s)
 {
 	struct target_settings *t;

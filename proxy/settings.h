@@ -82,6 +82,8 @@ struct target_settings {
 };
 
 struct settings {
+	char **argv;	/* the command line, which is not ours */
+	int argc;
 	char *config;	/* NULL none */
 	char *instance;
 	char *netns;	/* NULL: the caller's */
@@ -126,6 +128,7 @@ struct setting {
 	const char *const *words; /* SETTING_CHOICE, NULL-terminated, in the order of the enum */
 	const char *argument;	 /* in help; NULL for a flag */
 	const char *initial;	 /* NULL: unset, 0 or false */
+	bool fixed;		 /* of the process, and stays what it was at its start */
 	const char *help;
 };
 
@@ -143,6 +146,10 @@ const struct setting *settings_find(const char *name);
  */
 int settings_set(struct settings *s, const struct setting *setting, const char *value, char *err,
 		 size_t err_size);
+
+/* The first setting that is fixed and differs; NULL none. */
+const struct setting *settings_fixed_difference(const struct settings *a,
+						const struct settings *b);
 
 /* With the defaults; *out has one user. 0 or -ENOMEM. */
 int target_settings_new(struct target_settings **out, const char *name);

@@ -14,7 +14,7 @@ struct shared {
 	struct guard guard;
 	struct pipe_limit pipes;
 	_Atomic uint32_t connections;
-	uint32_t max_connections;
+	_Atomic uint32_t max_connections; /* settings change it */
 	_Atomic uint64_t quiet_until; /* ms: when a thread may print a message again */
 	_Atomic uint32_t suppressed;  /* messages left out since the last */
 	int log_fds[3];		/* flowlog.h: lines for descriptors 1 and 2 go in here */

@@ -9,47 +9,17 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "child.h"
-#include "control.h"
-#include "control_socket.h"
-#include "lock.h"
 #include "notify.h"
 #include "shunt/shunt.h"
-#include "sockets.h"
-
-enum { POLL_MS = 500, KILL_AFTER_S = 3, N_SIGNALS = 4 };
+#include "supervisor_state.h"
 
 enum {
+	POLL_MS = 500,
+	KILL_AFTER_S = 3,
 	MAX_FAILED_STARTS = 5,
 	OLD_MS = 1000, /* a worker that lived so long is replaced at once */
-};
-
-struct supervisor {
-	struct settings *settings;
-	struct lock locks[SHUNT_MAX_TARGETS]; /* one for each target */
-	uint32_t n_locks;
-	struct control_socket socket;
-	struct control control;
-	struct event_base *base;
-	struct event *signals[N_SIGNALS];
-	struct event *poll;
-	struct event *kill; /* workers that do not end */
-	struct shunt *shunt; /* NULL while the instance is not up */
-	uint32_t mark;	     /* own_mark when last seen, 0 never */
-	struct sockets sockets;
-	struct child *children; /* all that live */
-	struct child *current;	/* the one that accepts; NULL none */
-	uint64_t last_serial;	/* of a child */
-	time_t started;		/* CLOCK_MONOTONIC */
-	struct worker_message message; /* the last one of a worker */
-	bool said_waiting;
-	bool was_ready;
-	bool stopping;
-	int result;
-	uint32_t failed_starts; /* workers in a row that ended before they were ready */
 };
 
 /* ---- the target ---- */
@@ -106,6 +76,10 @@ static void child_spoke(evutil_socket_t fd, short what, void *arg)
 		event_del(c->event); /* it is about to end; SIGCHLD tells */
 	if (n < (ssize_t)sizeof(m->head))
 		return;
+	if (m->head.verb == WORKER_SETTINGS) {
+		supervisor_reloaded(s, c, m, (size_t)n);
+		return;
+	}
 	if (m->head.verb != WORKER_READY) {
 		control_answered(&s->control, c, m, (size_t)n);
 		return;
@@ -180,6 +154,7 @@ static void forget_child(struct supervisor *s, struct child *c)
 	if (s->current == c)
 		s->current = NULL;
 	control_child_gone(&s->control, c);
+	supervisor_reload_lost(s, c);
 	if (c->event)
 		event_free(c->event);
 	close(c->channel);
@@ -307,7 +282,7 @@ static void kill_ran(evutil_socket_t fd, short what, void *arg)
 		kill(c->pid, SIGKILL);
 }
 
-static void stop(struct supervisor *s, uint32_t seconds)
+void supervisor_stop(struct supervisor *s, uint32_t seconds)
 {
 	struct timeval patience = { .tv_sec = (time_t)seconds + KILL_AFTER_S };
 
@@ -328,13 +303,14 @@ static void signal_came(evutil_socket_t sig, short what, void *arg)
 {
 	struct supervisor *s = arg;
 	struct child *c, *next;
+	char err[512];
 	int status;
 
 	(void)what;
 	switch (sig) {
 	case SIGTERM:
 	case SIGINT:
-		stop(s, s->stopping ? 0 : s->settings->drain_timeout);
+		supervisor_stop(s, s->stopping ? 0 : s->settings->drain_timeout);
 		break;
 	case SIGCHLD:
 		for (c = s->children; c; c = next) {
@@ -342,6 +318,10 @@ static void signal_came(evutil_socket_t sig, short what, void *arg)
 			if (waitpid(c->pid, &status, WNOHANG) == c->pid)
 				child_ended(s, c, status);
 		}
+		break;
+	case SIGHUP:
+		if (supervisor_reload(s, err, sizeof(err)) < 0)
+			shunt_warn("the settings stay as they were: %s", err);
 		break;
 	case SIGUSR1:
 		for (c = s->children; c; c = c->next)
@@ -351,79 +331,12 @@ static void signal_came(evutil_socket_t sig, short what, void *arg)
 	}
 }
 
-/* ---- for the control socket ---- */
-
-struct event_base *supervisor_base(struct supervisor *s)
-{
-	return s->base;
-}
-
-struct shunt *supervisor_shunt(struct supervisor *s)
-{
-	return s->shunt;
-}
-
-struct child *supervisor_child_after(struct supervisor *s, uint64_t serial)
-{
-	struct child *found = NULL;
-
-	for (struct child *c = s->children; c; c = c->next)
-		if (c->serial > serial && (!found || c->serial < found->serial))
-			found = c;
-	return found;
-}
-
-struct child *supervisor_child(struct supervisor *s, uint64_t serial)
-{
-	struct child *c = serial ? supervisor_child_after(s, serial - 1) : NULL;
-
-	return c && c->serial == serial ? c : NULL;
-}
-
-bool supervisor_is_current(const struct supervisor *s, const struct child *child)
-{
-	return s->current == child && !s->stopping;
-}
-
-static time_t uptime_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
-
-void supervisor_describe(const struct supervisor *s, struct reply *out)
-{
-	const struct settings *set = s->settings;
-	const char *state = "waiting";
-
-	if (s->stopping)
-		state = "draining";
-	else if (s->current && s->sockets.registered)
-		state = "serving";
-	reply_add(out, "{\"protocol\":%d,\"version\":\"%s\",\"pid\":%d,\"uptime\":%lld,"
-		       "\"state\":\"%s\",\"instance\":", SHUNT_CONTROL_VERSION, SHUNT_VERSION,
-		  (int)getpid(), (long long)(uptime_clock() - s->started), state);
-	reply_add_string(out, set->instance);
-	reply_add(out, ",\"targets\":[");
-	for (uint32_t i = 0; i < set->n_targets; i++) {
-		reply_add(out, "%s", i ? "," : "");
-		reply_add_string(out, set->targets[i]->name);
-	}
-	reply_add(out, "]}\n");
-}
-
-void supervisor_drain(struct supervisor *s, const uint32_t *seconds)
-{
-	stop(s, seconds ? *seconds : s->settings->drain_timeout);
-}
-
 /* ---- life ---- */
 
 static int make_events(struct supervisor *s)
 {
-	static const int numbers[N_SIGNALS] = { SIGTERM, SIGINT, SIGCHLD, SIGUSR1 };
+	static const int numbers[N_SIGNALS] = { SIGTERM, SIGINT, SIGCHLD, SIGUSR1,
+					  SIGHUP };
 	struct timeval interval = { .tv_usec = POLL_MS * 1000 };
 
 	s->base = event_base_new();
@@ -436,7 +349,8 @@ static int make_events(struct supervisor *s)
 	}
 	s->poll = event_new(s->base, -1, EV_PERSIST, poll_ran, s);
 	s->kill = event_new(s->base, -1, 0, kill_ran, s);
-	if (!s->poll || !s->kill || event_add(s->poll, &interval) < 0)
+	s->reload.patience = event_new(s->base, -1, 0, supervisor_reload_is_late, s);
+	if (!s->poll || !s->kill || !s->reload.patience || event_add(s->poll, &interval) < 0)
 		return -ENOMEM;
 	event_active(s->poll, EV_TIMEOUT, 0); /* and once at once */
 	return control_start(&s->control, s, s->socket.fd);
@@ -474,6 +388,10 @@ static void release(struct supervisor *s)
 		event_free(s->poll);
 	if (s->kill)
 		event_free(s->kill);
+	if (s->reload.patience)
+		event_free(s->reload.patience);
+	if (s->reload.busy)
+		settings_release(&s->reload.fresh);
 	if (s->base)
 		event_base_free(s->base);
 	if (s->shunt)
@@ -506,7 +424,7 @@ int supervisor_run(struct settings *settings)
 		return shunt_err(-ENOMEM, "cannot start: out of memory");
 	s->settings = settings;
 	s->socket.fd = -1;
-	s->started = uptime_clock();
+	s->started = supervisor_clock();
 	r = take_names(s);
 	if (r < 0) {
 		release_names(s);
@@ -514,7 +432,6 @@ int supervisor_run(struct settings *settings)
 		return r;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
 	raise_descriptor_limit();
 	r = make_events(s);
 	if (r < 0)

@@ -32,5 +32,10 @@ bool supervisor_is_current(const struct supervisor *s, const struct child *child
 void supervisor_describe(const struct supervisor *s, struct reply *out);
 /* Accept no more and end with the last flow, at the latest after seconds; NULL: --drain-timeout. */
 void supervisor_drain(struct supervisor *s, const uint32_t *seconds);
+/*
+ * Put the settings file in force as it is now. 0: control_reloaded() is told what becomes of it,
+ * later or before this returns; -errno with err set: nothing will.
+ */
+int supervisor_reload(struct supervisor *s, char *err, size_t err_size);
 
 #endif

@@ -19,6 +19,7 @@
 #include "inquiry.h"
 #include "loop.h"
 #include "privileges.h"
+#include "renewal.h"
 #include "shunt/shunt.h"
 #include "syscalls.h"
 
@@ -38,6 +39,8 @@ struct worker {
 	uint32_t n_loops;
 	uint32_t n_running;
 	struct inquiry inquiry;
+	struct renewal renewal;
+	uint32_t max_flows; /* that the descriptor limit allows */
 	struct event_base *base;
 	struct event *events[4]; /* channel, signals, done, deadline */
 	int done_fd;
@@ -91,9 +94,8 @@ static int set_limits(struct worker *w)
 				 s->max_connections,
 				 (unsigned long long)(2ULL * s->max_connections + open + 2 * pipes),
 				 (unsigned long long)limit.rlim_cur);
-	if (s->max_connections)
-		flows = s->max_connections;
-	w->shared.max_connections = flows < INT32_MAX ? (uint32_t)flows : INT32_MAX;
+	w->max_flows = flows < INT32_MAX ? (uint32_t)flows : INT32_MAX;
+	w->shared.max_connections = s->max_connections ? s->max_connections : w->max_flows;
 	w->shared.pipes.max = (uint32_t)pipes;
 	return 0;
 }
@@ -122,11 +124,32 @@ static void drain(struct worker *w, uint32_t ms)
 		event_add(w->events[EVENT_DEADLINE], &deadline);
 }
 
+/* *file is the descriptor that came with the order, -1 none. */
+static ssize_t receive(int channel, struct worker_order *order, int *file)
+{
+	struct iovec iov = { .iov_base = order, .iov_len = sizeof(*order) };
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+			    .msg_controllen = sizeof(control.bytes) };
+	ssize_t n = recvmsg(channel, &m, MSG_CMSG_CLOEXEC);
+	struct cmsghdr *head = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
+
+	*file = -1;
+	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
+	    head->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(file, CMSG_DATA(head), sizeof(*file));
+	return n;
+}
+
 static void message_came(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
 	struct worker_order order;
-	ssize_t n = recv(fd, &order, sizeof(order), 0);
+	int file;
+	ssize_t n = receive(fd, &order, &file);
 
 	(void)what;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -139,6 +162,8 @@ static void message_came(evutil_socket_t fd, short what, void *arg)
 		inquiry_status(&w->inquiry, order.tag);
 	} else if (order.verb == WORKER_FLOWS) {
 		inquiry_flows(&w->inquiry, order.tag, &order.query);
+	} else if (order.verb == WORKER_SETTINGS && file >= 0) {
+		renewal_start(&w->renewal, order.tag, file);
 	} else {
 		/* An order to stop, or the supervisor is gone: its flows must not look complete. */
 		event_del(w->events[EVENT_CHANNEL]);
@@ -317,6 +342,24 @@ static int start_writers(struct worker *w)
 	return 0;
 }
 
+static int init_renewal(struct worker *w)
+{
+	const struct renewed of = {
+		.settings = w->config->settings,
+		.targets = w->targets,
+		.health = w->health,
+		.n_targets = w->n_targets,
+		.loops = w->loops,
+		.n_loops = w->n_loops,
+		.shared = &w->shared,
+		.max_flows = w->max_flows,
+		.base = w->base,
+		.channel = w->config->channel,
+	};
+
+	return renewal_init(&w->renewal, &of);
+}
+
 static int start(struct worker *w)
 {
 	struct worker_config *config = w->config;
@@ -346,6 +389,8 @@ static int start(struct worker *w)
 		r = set_limits(w);
 	if (!r)
 		r = start_checks(w);
+	if (!r)
+		r = init_renewal(w);
 	for (uint32_t i = 0; i < w->n_loops && !r; i++) {
 		r = loop_start(w->loops[i]);
 		if (r < 0)
@@ -378,6 +423,7 @@ static void release(struct worker *w)
 	for (int i = 0; i < 4; i++)
 		event_free(w->events[i]);
 	inquiry_release(&w->inquiry);
+	renewal_release(&w->renewal);
 	event_base_free(w->base);
 	guard_release(&w->shared.guard);
 }

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the supervisor knows, for the files it is made of and nobody else. */
+#ifndef SHUNT_PROXY_SUPERVISOR_STATE_H
+#define SHUNT_PROXY_SUPERVISOR_STATE_H
+
+#include <event2/event.h>
+#include <time.h>
+
+#include "child.h"
+#include "control.h"
+#include "control_socket.h"
+#include "lock.h"
+#include "sockets.h"
+#include "supervisor.h"
+
+enum { N_SIGNALS = 5 };
+
+/* New settings on their way to the worker. */
+struct reload {
+	bool busy;
+	uint64_t serial;	/* of the worker that has to answer */
+	uint64_t tag;
+	struct settings fresh;	/* theirs, while busy */
+	struct event *patience;
+};
+
+struct supervisor {
+	struct settings *settings;
+	struct lock locks[SHUNT_MAX_TARGETS]; /* one for each target */
+	uint32_t n_locks;
+	struct control_socket socket;
+	struct control control;
+	struct event_base *base;
+	struct event *signals[N_SIGNALS];
+	struct event *poll;
+	struct event *kill; /* workers that do not end */
+	struct shunt *shunt; /* NULL while the instance is not up */
+	uint32_t mark;	     /* own_mark when last seen, 0 never */
+	struct sockets sockets;
+	struct child *children; /* all that live */
+	struct child *current;	/* the one that accepts; NULL none */
+	uint64_t last_serial;	/* of a child */
+	time_t started;		/* CLOCK_MONOTONIC */
+	struct worker_message message; /* the last one of a worker */
+	bool said_waiting;
+	bool was_ready;
+	bool stopping;
+	struct reload reload;
+	int result;
+	uint32_t failed_starts; /* workers in a row that ended before they were ready */
+};
+
+/* Whole seconds of a clock that is never set. */
+time_t supervisor_clock(void);
+/* End after seconds at the latest, 0: now. */
+void supervisor_stop(struct supervisor *s, uint32_t seconds);
+
+/* The worker answered about new settings; has ended; does not answer. */
+void supervisor_reloaded(struct supervisor *s, const struct child *from,
+			 const struct worker_message *message, size_t len);
+void supervisor_reload_lost(struct supervisor *s, const struct child *child);
+void supervisor_reload_is_late(evutil_socket_t fd, short what, void *arg);
+
+#endif

@@ -1,0 +1,173 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# New settings in a running shuntd: in force for new flows, old ones untouched, and a bad file
+# changes nothing.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# settings LINE...: the file is this
+settings() {
+	printf '%s\n' "$@" >"$T/conf.new"
+	mv "$T/conf.new" "$T/conf"
+}
+
+lab_with_file() {
+	family "$1"
+	shift
+	lab_up
+	flow_server
+	web_server sv
+	up
+	up -i u0
+	rules '100 in tcp to any port 80,7000-7999 proxy'
+	settings "$@"
+	shuntd -c "$T/conf"
+}
+
+reload() {
+	ctl proxy reload
+}
+
+# How servers see new flows, before and after; old flows live.
+in_force() {
+	lab_with_file "$1" 'source: proxy'
+	start held cl "$flowgen" hold 100 "$SV_U:7000"
+	wait_for 10 "[[ -s $T/held.out ]]"
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 2 '(($(requests sv) == 1))'
+	same 'source before' "$(seen sv | cut -d' ' -f1)" "$GW_U"
+	settings 'source: client-port' 'log-flows: true'
+	reload
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 2 '(($(requests sv) == 2))'
+	same 'source after' "$(seen sv | cut -d' ' -f1)" "$CL"
+	wait_for 2 "(( \$(grep -c '^flow ' '$T/shuntd.out') == 1 ))"
+	kill -USR1 "${PIDS[held]}"
+	wait_for 5 "(( \$(wc -l <$T/held.out) == 2 ))"
+	same 'old flows that answer' "$(tail -n 1 "$T/held.out" | jq .served)" 100
+	# By signal, too; it says so.
+	settings 'source: proxy'
+	kill -HUP "${PIDS[shuntd]}"
+	wait_for 5 "(( \$(grep -c 'are in force' '$T/shuntd.err') == 2 ))"
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 2 '(($(requests sv) == 3))'
+	same 'source at last' "$(seen sv | cut -d' ' -f1)" "$GW_U"
+	# An old flow keeps what it began with: no line of the log for it.
+	stop held
+	wait_for 5 '(($(proxied active) == 0))'
+	same 'lines of the flow log' "$(grep -c '^flow ' "$T/shuntd.out")" 1
+}
+
+# The limit of connections is one of the process.
+limits() {
+	lab_with_file 4 'max-connections: 10'
+	start held cl "$flowgen" hold 20 "$SV_U:7000" --stuck 2
+	wait_for 5 '(($(proxied active) == 10))'
+	settings 'max-connections: 100'
+	reload
+	wait_for 5 '(($(proxied active) >= 20))'
+	settings 'max-connections: 99999999'
+	must_fail 1 'max-connections 99999999: the descriptor limit allows' reload
+	stop held || true
+	wait_for 5 '(($(proxied active) == 0))'
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 50 -c 20 >&2
+}
+
+# refused REGEX LINE...: a file that is not taken
+refused() {
+	local regex=$1
+
+	shift
+	settings "$@"
+	must_fail 1 "$regex" reload
+	fetch_hello cl "http://$SV_U/hello"
+	same 'source of a new flow' "$(seen sv | cut -d' ' -f1)" "$CL"
+}
+
+bad_files() {
+	lab_with_file 4 'source: client'
+	refused 'conf:1:1.*nonsense' 'nonsense: 1'
+	refused 'source: .proxxy' 'source: proxxy'
+	refused 'conf:2' 'source: proxy' 'idle-timeout: x'
+	refused 'workers: cannot be changed by a reload' 'source: proxy' 'workers: 7'
+	refused 'port: cannot be changed' 'source: proxy' 'port: 7777'
+	refused 'user: cannot be changed' 'source: proxy' 'user: daemon'
+	refused 'targets: cannot be added' 'source: proxy' 'target: other'
+	refused 'targets: cannot be added' 'source: proxy' 'targets:' '  default:' '  more:'
+	rm "$T/conf"
+	must_fail 1 'cannot read .*conf' reload
+	kill -HUP "${PIDS[shuntd]}"
+	wait_for 5 "grep -q 'stay as they were: cannot read' '$T/shuntd.err'"
+	settings 'source: proxy'
+	reload
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 2 "[[ \$(seen sv | cut -d' ' -f1) == $GW_U ]]"
+	stop shuntd
+	shuntd
+	must_fail 1 'without -c' reload
+}
+
+# Options win over the file, at a reload as at the start.
+options_win() {
+	lab_with_file 4 'source: proxy'
+	stop shuntd
+	shuntd -c "$T/conf" --source client
+	settings 'source: proxy' 'log-flows: true'
+	reload
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 2 '(($(requests sv) == 1))'
+	same source "$(seen sv | cut -d' ' -f1)" "$CL"
+	wait_for 2 "grep -q '^flow ' '$T/shuntd.out'"
+}
+
+# The instance is not up yet: settings are taken nevertheless.
+before_up() {
+	family 4
+	lab_up
+	web_server sv
+	settings 'source: proxy'
+	start shuntd gw "$LAB_BUILD/shuntd" -c "$T/conf"
+	wait_for 5 "grep -q waiting '$T/shuntd.err'"
+	settings 'source: client'
+	reload
+	up
+	up -i u0
+	rules '100 in tcp to any port 80 proxy'
+	wait_for 5 "grep -q ready '$T/shuntd.err'"
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 2 '(($(requests sv) == 1))'
+	same source "$(seen sv | cut -d' ' -f1)" "$CL"
+}
+
+# A hundred reloads beside 1000 new flows a second: none is lost.
+under_load() {
+	local i
+
+	lab_with_file "$1" 'source: proxy'
+	start load cl "$flowgen" rate 1000 8 "$SV_U:7000" --max-size 4K
+	wait_for 5 '(($(proxied accepted) > 200))'
+	for ((i = 0; i < 100; i++)); do
+		settings "source: $( ((i % 2)) && echo proxy || echo client)" \
+			"connect-timeout: $((10 + i % 3))"
+		reload 2>/dev/null
+		alive load || fail "only $i reloads in the time of the load"
+	done
+	finish load 30
+	same 'flows of the load' "$(jq .ok "$T/load.out")" 8000
+	same 'flows as counted' "$(proxied accepted)" 8000
+	same 'reloads' "$(grep -c 'are in force' "$T/shuntd.err")" 100
+}
+
+for fam in 4 6; do
+	check "RELOAD-01-v$fam" "new flows have new settings, old ones live (IPv$fam)" in_force $fam
+	check "LIFE-09-reload-v$fam" "100 reloads at 1000 connections a second (IPv$fam)" \
+		under_load $fam
+done
+check RELOAD-02 'the connection limit' limits
+check RELOAD-03 'a bad file changes nothing' bad_files
+check RELOAD-04 'options win' options_win
+check RELOAD-05 'before the instance is up' before_up
+
+story_run "$@"
