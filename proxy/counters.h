@@ -45,7 +45,7 @@ enum flow_reason {
 	X(PAUSES, "pauses", "times accepting paused for want of descriptors or memory")         \
 	X(LIMIT_PAUSES, "limit_pauses", "times accepting paused at the connection limit")       \
 	X(ACCEPT_ERRORS, "accept_errors", "connections gone before they were accepted")         \
-	X(PORT_RETRIES, "port_retries", "client's port not free, another was used")             \
+	X(PORT_RETRIES, "port_retries", "source port or address not free, another was used")    \
 	X(UPSTREAM_RETRIES, "upstream_retries", "connections to another upstream after one failed") \
 	X(UPSTREAMS_OUT, "upstreams_out", "upstreams taken out because connections failed")     \
 	X(GUARD_FULL, "guard_full", "connections the loop guard had no room for")               \

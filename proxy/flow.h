@@ -66,6 +66,7 @@ struct flow {
 	uint32_t unacked;	  /* at the last look, to see slow receivers move */
 	uint32_t rule;		  /* priority, if rule_known */
 	struct dial *dial;	  /* upstream.h; NULL once connected, or for one server only */
+	uint16_t pool_at;	  /* of the target's source pool: source_pool.h */
 	uint8_t upstream;	  /* of the target's, plus 1; 0: the original destination */
 	uint8_t state;		  /* enum flow_state */
 	uint8_t reason;		  /* enum flow_reason, once something has gone wrong */

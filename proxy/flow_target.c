@@ -11,7 +11,9 @@ int target_new(struct target **out, struct target_settings *settings,
 
 	if (!t)
 		return -ENOMEM;
-	if (balance_init(&t->balance, settings, before ? &before->balance : NULL) < 0) {
+	if (balance_init(&t->balance, settings, before ? &before->balance : NULL) < 0 ||
+	    source_pool_init(&t->pool, settings) < 0) {
+		balance_release(&t->balance);
 		free(t);
 		return -ENOMEM;
 	}
@@ -25,6 +27,7 @@ void target_put(struct target *t)
 {
 	if (atomic_fetch_sub(&t->users, 1) > 1)
 		return;
+	source_pool_release(&t->pool);
 	balance_release(&t->balance);
 	target_settings_put(t->settings);
 	free(t);

@@ -17,10 +17,12 @@
 
 #include "balance.h"
 #include "settings.h"
+#include "source_pool.h"
 
 struct target {
 	struct target_settings *settings; /* one use of them is ours */
 	struct balance balance; /* of upstreams; empty: the original destination */
+	struct source_pool pool;
 	_Atomic uint32_t users; /* target_loops, and who made it */
 };
 

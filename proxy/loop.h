@@ -83,6 +83,7 @@ struct loop {
 	struct wheel wheel;
 	struct pipe_pool pipes;
 	struct guard_cache cache;
+	uint32_t next_port;	     /* of a range of source ports: upstream.c */
 	struct flow_queue ready;     /* have more to do than one turn allows */
 	struct flow_queue lingering;
 	struct flow_queue dead;	     /* closed in this turn; events may still name them */

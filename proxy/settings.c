@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "settings_value.h"
+#include "source_pool.h"
 
 static bool is_of_target(const struct setting *setting)
 {
@@ -71,6 +72,12 @@ int target_settings_check(const struct target_settings *t, const struct setting 
 		const char *name, *why;
 	} rules[] = {
 		{ t->health_interval && !t->upstreams.n, "health-interval", "needs 'upstreams'" },
+		{ t->source == SOURCE_POOL && !t->source_pool.n, "source", "needs 'source-pool'" },
+		{ t->source != SOURCE_POOL && t->source_pool.n, "source-pool",
+		  "needs 'source: pool'" },
+		{ t->source_pick == PICK_LEASTCONN &&
+			  source_pool_size(&t->source_pool) > SOURCE_POOL_COUNTED,
+		  "source-pick", "leastconn counts 4096 addresses at most" },
 		{ t->via != VIA_NONE && !t->upstreams.n, "via",
 		  "needs 'upstreams', which are the proxies" },
 		{ t->destination && t->via == VIA_NONE, "destination", "needs 'via'" },

@@ -21,6 +21,7 @@ enum source_mode {
 	SOURCE_PROXY,	    /* the host's own address */
 	SOURCE_CLIENT,	    /* the client's address, a port of the kernel's choice */
 	SOURCE_CLIENT_PORT, /* the client's address and port */
+	SOURCE_POOL,	    /* addresses of the settings */
 };
 
 enum splice_mode {
@@ -33,6 +34,26 @@ enum balance_mode {
 	BALANCE_ROUNDROBIN,
 	BALANCE_LEASTCONN,
 	BALANCE_SOURCE, /* consistent hash of the client's address */
+};
+
+enum pick_mode { PICK_ROUNDROBIN, PICK_LEASTCONN };
+
+struct prefix {
+	struct in6_addr ip; /* IPv4 is v4-mapped */
+	uint32_t bits;	    /* of the 128; the others are 0 */
+};
+
+/* SETTING_PREFIXES */
+struct prefix_list {
+	struct prefix *v;
+	uint32_t n;
+};
+
+enum { PREFIXES_MAX = 256 };
+
+/* SETTING_PORTS; low 0: none given */
+struct port_range {
+	uint16_t low, high;
 };
 
 /* A proxy that the upstreams are. */
@@ -61,6 +82,9 @@ struct target_settings {
 	_Atomic uint32_t users;
 	char *name;	/* owned, as every string here */
 	uint32_t source; /* enum source_mode */
+	struct prefix_list source_pool;
+	uint32_t source_pick; /* enum pick_mode */
+	struct port_range source_ports;
 	uint32_t splice; /* enum splice_mode */
 	bool log_flows;
 	uint32_t connect_timeout; /* seconds, as all times here */
@@ -114,8 +138,10 @@ enum setting_type {
 	SETTING_NUMBER,
 	SETTING_CHOICE,
 	SETTING_FLAG,
+	SETTING_PORTS, /* LOW-HIGH */
 	/* Lists: of the file, or with commas. */
 	SETTING_UPSTREAMS,
+	SETTING_PREFIXES,
 };
 
 struct setting {

@@ -9,6 +9,7 @@ static const char *const source_words[] = {
 	[SOURCE_PROXY] = "proxy",
 	[SOURCE_CLIENT] = "client",
 	[SOURCE_CLIENT_PORT] = "client-port",
+	[SOURCE_POOL] = "pool",
 	NULL,
 };
 
@@ -37,6 +38,12 @@ static const char *const header_words[] = {
 	[HEADER_NONE] = "none",
 	[HEADER_V1] = "v1",
 	[HEADER_V2] = "v2",
+	NULL,
+};
+
+static const char *const pick_words[] = {
+	[PICK_ROUNDROBIN] = "roundrobin",
+	[PICK_LEASTCONN] = "leastconn",
 	NULL,
 };
 
@@ -82,7 +89,15 @@ const struct setting settings_table[] = {
 
 	{ "source", 0, TARGET(source), .type = SETTING_CHOICE, .words = source_words,
 	  .argument = "MODE", .initial = "proxy",
-	  .help = "address the server sees: proxy, client or client-port" },
+	  .help = "address the server sees: proxy, client, client-port or pool" },
+	{ "source-pool", 0, TARGET(source_pool), .type = SETTING_PREFIXES, .argument = "LIST",
+	  .help = "addresses and prefixes of the pool" },
+	{ "source-pick", 0, TARGET(source_pick), .type = SETTING_CHOICE, .words = pick_words,
+	  .argument = "HOW", .initial = "roundrobin",
+	  .help = "choice of an address of the pool: roundrobin or leastconn" },
+	{ "source-ports", 0, TARGET(source_ports), .type = SETTING_PORTS,
+	  .argument = "LOW-HIGH",
+	  .help = "ports to connect from; default: those of the host" },
 	{ "splice", 0, TARGET(splice), .type = SETTING_CHOICE, .words = splice_words,
 	  .argument = "WHEN", .initial = "auto",
 	  .help = "move bytes in the kernel: auto (thick streams), never or always" },

@@ -103,6 +103,22 @@ static bool parse_flag(bool *out, const char *value)
 	return true;
 }
 
+static bool parse_ports(struct port_range *out, const char *value)
+{
+	const char *dash = strchr(value, '-');
+	struct port_range range;
+	char low[8];
+
+	if (!dash || dash - value >= (ptrdiff_t)sizeof(low))
+		return false;
+	snprintf(low, sizeof(low), "%.*s", (int)(dash - value), value);
+	if (!address_parse_port(&range.low, low) || !address_parse_port(&range.high, dash + 1) ||
+	    range.low > range.high)
+		return false;
+	*out = range;
+	return true;
+}
+
 /* ---- lists ---- */
 
 bool setting_is_list(const struct setting *setting)
@@ -150,12 +166,60 @@ static int append_upstream(const struct setting *setting, struct upstream_list *
 	return 0;
 }
 
+/* "192.0.2.0/24", "2001:db8::/64", or an address */
+static bool parse_prefix(struct prefix *out, const char *text)
+{
+	char word[64], rest;
+	char *slash;
+	uint32_t bits, most;
+
+	if (sscanf(text, " %63s %c", word, &rest) != 1)
+		return false;
+	slash = strchr(word, '/');
+	if (slash)
+		*slash++ = '\0';
+	if (!address_parse_ip(&out->ip, word))
+		return false;
+	most = IN6_IS_ADDR_V4MAPPED(&out->ip) ? 32 : 128;
+	if (!slash)
+		bits = most;
+	else if (!parse_number(&bits, slash, 0, most))
+		return false;
+	out->bits = bits + 128 - most;
+	for (uint32_t i = out->bits; i < 128; i++)
+		if (out->ip.s6_addr[i / 8] & 0x80 >> i % 8)
+			return false;
+	return true;
+}
+
+static int append_prefix(const struct setting *setting, struct prefix_list *list,
+			 const char *element, char *err, size_t err_size)
+{
+	struct prefix p, *v;
+
+	if (!parse_prefix(&p, element))
+		return bad_value(setting, element, err, err_size,
+				 "not ADDR, or ADDR/BITS without bits behind BITS");
+	if (list->n == PREFIXES_MAX)
+		return bad_value(setting, element, err, err_size, "more than %d", PREFIXES_MAX);
+	v = reallocarray(list->v, list->n + 1, sizeof(*v));
+	if (!v) {
+		snprintf(err, err_size, "%s: out of memory", setting->name);
+		return -ENOMEM;
+	}
+	list->v = v;
+	v[list->n++] = p;
+	return 0;
+}
+
 int setting_append(const struct setting *setting, void *field, const char *element, char *err,
 		   size_t err_size)
 {
 	switch (setting->type) {
 	case SETTING_UPSTREAMS:
 		return append_upstream(setting, field, element, err, err_size);
+	case SETTING_PREFIXES:
+		return append_prefix(setting, field, element, err, err_size);
 	default:
 		return -EINVAL;
 	}
@@ -164,6 +228,7 @@ int setting_append(const struct setting *setting, void *field, const char *eleme
 /* All that a list of any type is made of. */
 union any_list {
 	struct upstream_list upstreams;
+	struct prefix_list prefixes;
 };
 
 static int parse_list(const struct setting *setting, void *field, const char *value, char *err,
@@ -185,7 +250,10 @@ static int parse_list(const struct setting *setting, void *field, const char *va
 		return r;
 	}
 	setting_clear(setting, field);
-	memcpy(field, &list, sizeof(list));
+	if (setting->type == SETTING_UPSTREAMS)
+		*(struct upstream_list *)field = list.upstreams;
+	else
+		*(struct prefix_list *)field = list.prefixes;
 	return 0;
 }
 
@@ -233,7 +301,12 @@ int setting_parse(const struct setting *setting, void *field, const char *value,
 		if (parse_flag(field, value))
 			return 0;
 		return bad_value(setting, value, err, err_size, "neither true nor false");
+	case SETTING_PORTS:
+		if (parse_ports(field, value))
+			return 0;
+		return bad_value(setting, value, err, err_size, "not LOW-HIGH, two ports");
 	case SETTING_UPSTREAMS:
+	case SETTING_PREFIXES:
 		return parse_list(setting, field, value, err, err_size);
 	}
 	return -EINVAL;
@@ -252,6 +325,11 @@ void setting_clear(const struct setting *setting, void *field)
 	case SETTING_NUMBER:
 	case SETTING_CHOICE:
 	case SETTING_FLAG:
+	case SETTING_PORTS:
+		break;
+	case SETTING_PREFIXES:
+		free(((struct prefix_list *)field)->v);
+		memset(field, 0, sizeof(struct prefix_list));
 		break;
 	case SETTING_UPSTREAMS:
 		free(((struct upstream_list *)field)->v);

@@ -10,6 +10,13 @@
 
 #include "handshake.h"
 #include "loop.h"
+#include "shunt/shunt.h"
+
+enum { PORT_TRIES = 4 }; /* for a connection of the pool, from each address */
+
+#ifndef IP_LOCAL_PORT_RANGE
+#define IP_LOCAL_PORT_RANGE 51 /* Linux 6.3 */
+#endif
 
 static int set_int(int fd, int level, int option, int value)
 {
@@ -58,15 +65,39 @@ static int pick(struct flow *f)
 
 /* ---- from whose address ---- */
 
-bool upstream_has_own_source(const struct target_settings *s)
+static int limit_ports(int fd, const struct port_range *range)
 {
-	return s->source == SOURCE_PROXY;
+	if (!range->low)
+		return 0;
+	/* At this level for IPv6, too. */
+	return set_int(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, range->high << 16 | range->low);
 }
 
-static int bind_source(int fd, const struct flow *f, enum source_mode mode)
+int upstream_check_kernel(const struct target_settings *s)
 {
-	bool v4 = address_is_v4(&f->client);
-	struct address source = f->client;
+	int fd, r;
+
+	if (!s->source_ports.low)
+		return 0;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return shunt_err(-errno, "cannot make a socket: %s", strerror(errno));
+	r = limit_ports(fd, &s->source_ports);
+	close(fd);
+	return r < 0 ? shunt_err(r, "source-ports: this kernel cannot limit ports per socket, "
+				    "which needs Linux 6.3") : 0;
+}
+
+bool upstream_has_own_source(const struct target_settings *s)
+{
+	return s->source == SOURCE_PROXY || s->source == SOURCE_POOL;
+}
+
+/* from: with its port, unless that is 0 or the mode is client */
+static int bind_source(int fd, const struct address *from, enum source_mode mode)
+{
+	bool v4 = address_is_v4(from);
+	struct address source = *from;
 	struct sockaddr_storage sa;
 	socklen_t len;
 	int r;
@@ -75,21 +106,23 @@ static int bind_source(int fd, const struct flow *f, enum source_mode mode)
 	       : set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1);
 	if (r < 0)
 		return r;
-	if (mode == SOURCE_CLIENT_PORT) {
-		r = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	} else {
-		/* The port is chosen by connect(), which knows the destination: 28,000 ports
-		 * per server and not per client. It works at this level for IPv6 too. */
+	if (mode == SOURCE_CLIENT)
 		source.port = 0;
+	/* Of the pool, too, where the port is the kernel's choice: it may be ours later. */
+	if (mode != SOURCE_CLIENT)
+		r = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	/* The port is chosen by connect(), which knows the destination: 28,000 ports per server
+	 * and not per client. It works at this level for IPv6 too. */
+	if (!r && !source.port)
 		r = set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-	}
 	if (r < 0)
 		return r;
 	len = address_to_sockaddr(&sa, &source);
 	return bind(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
 }
 
-static int try_connect(struct flow *f, enum source_mode mode)
+/* from: the address to bind to; of no meaning with our own. */
+static int try_connect(struct flow *f, enum source_mode mode, const struct address *from)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = address_to_sockaddr(&sa, upstream_address(f));
@@ -99,8 +132,10 @@ static int try_connect(struct flow *f, enum source_mode mode)
 	if (fd < 0)
 		return -errno;
 	r = set_int(fd, SOL_SOCKET, SO_MARK, (int)f->loop->shared->mark);
+	if (!r)
+		r = limit_ports(fd, &f->target->settings->source_ports);
 	if (!r && mode != SOURCE_PROXY)
-		r = bind_source(fd, f, mode);
+		r = bind_source(fd, from, mode);
 	if (!r && connect(fd, (struct sockaddr *)&sa, len) < 0)
 		r = -errno;
 	if (r && r != -EINPROGRESS) {
@@ -137,6 +172,39 @@ static bool is_port_error(int r)
 	return r == -EADDRNOTAVAIL || r == -EADDRINUSE || r == -EACCES;
 }
 
+/* port n of the target's range, which goes round */
+static uint16_t nth_port(const struct port_range *range, uint64_t n)
+{
+	return (uint16_t)(range->low + n % (range->high - range->low + 1U));
+}
+
+/*
+ * From one address of the pool after the other, where their ports are used up. again: with a
+ * port of our choice, from which a connection in TIME_WAIT may be followed by another.
+ */
+static int try_pool(struct flow *f, bool again)
+{
+	const struct port_range *ports = &f->target->settings->source_ports;
+	struct source_pool *pool = &f->target->target->pool;
+	bool v4 = address_is_v4(upstream_address(f));
+	struct source_tried tried = { .n = 0 };
+	struct address from = { .port = 0 };
+	int r = -EADDRNOTAVAIL;
+
+	while (source_pool_get(pool, v4, &tried, &from.ip, &f->pool_at)) {
+		if (tried.n > 1 || again)
+			count_add(&f->loop->counters.v[COUNT_PORT_RETRIES], 1);
+		if (again)
+			from.port = nth_port(ports, f->loop->next_port++);
+		r = try_connect(f, SOURCE_POOL, &from);
+		if (!is_port_error(r))
+			return r;
+		source_pool_put(pool, v4, f->pool_at);
+		f->pool_at = 0;
+	}
+	return r;
+}
+
 static int connect_once(struct flow *f)
 {
 	enum source_mode mode = (enum source_mode)f->target->settings->source;
@@ -144,10 +212,13 @@ static int connect_once(struct flow *f)
 
 	if (r < 0)
 		return r;
-	r = try_connect(f, mode);
+	r = mode == SOURCE_POOL ? try_pool(f, false) : try_connect(f, mode, &f->client);
+	for (int i = 0; mode == SOURCE_POOL && is_port_error(r) && i < PORT_TRIES &&
+			f->target->settings->source_ports.low; i++)
+		r = try_pool(f, true);
 	if (mode == SOURCE_CLIENT_PORT && is_port_error(r)) {
 		count_add(&f->loop->counters.v[COUNT_PORT_RETRIES], 1);
-		r = try_connect(f, SOURCE_CLIENT);
+		r = try_connect(f, SOURCE_CLIENT, &f->client);
 	}
 	if (!r || r == -EINPROGRESS)
 		learn_source(f);
@@ -210,6 +281,8 @@ static void leave_server(struct flow *f)
 	if (f->guarded)
 		guard_forget(&f->loop->shared->guard, &f->source, upstream_address(f));
 	f->guarded = false;
+	source_pool_put(&f->target->target->pool, address_is_v4(upstream_address(f)), f->pool_at);
+	f->pool_at = 0;
 	if (f->upstream)
 		balance_leave(&f->target->target->balance, f->upstream - 1);
 	f->upstream = 0;

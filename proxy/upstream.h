@@ -46,6 +46,8 @@ void upstream_release(struct flow *f);
 
 /* Where f is connected to, or tries. */
 const struct address *upstream_address(const struct flow *f);
+/* Can this kernel do what the settings say? 0 or -errno with a message. */
+int upstream_check_kernel(const struct target_settings *s);
 /* Do its connections have an address of this host, as opposed to the client's? */
 bool upstream_has_own_source(const struct target_settings *s);
 /* What an error of upstream_connect() means for the flow. */

@@ -22,6 +22,7 @@
 #include "renewal.h"
 #include "shunt/shunt.h"
 #include "syscalls.h"
+#include "upstream.h"
 
 enum {
 	RESERVED_FDS = 16,	/* beyond those open at the start: for probes and libraries */
@@ -299,9 +300,12 @@ static int make_targets(struct worker *w)
 	const struct settings *s = w->config->settings;
 
 	for (; w->n_targets < s->n_targets; w->n_targets++) {
-		int r = target_new(&w->targets[w->n_targets], s->targets[w->n_targets],
-				   NULL);
+		struct target_settings *settings = s->targets[w->n_targets];
+		int r = upstream_check_kernel(settings);
 
+		if (r < 0)
+			return r;
+		r = target_new(&w->targets[w->n_targets], settings, NULL);
 		if (r < 0)
 			return shunt_err(r, "cannot make a target: %s", strerror(-r));
 	}
