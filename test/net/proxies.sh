@@ -153,6 +153,7 @@ misbehaving() {
 	say 'the answer, bytes of the server and its end in one packet'
 	cat >"$T/at-once" <<-'END'
 		#!/bin/sh
+		while read -r line && [ ${#line} -gt 1 ]; do :; done
 		printf 'HTTP/1.1 200 OK\r\n\r\nhello\n'
 	END
 	chmod +x "$T/at-once"
