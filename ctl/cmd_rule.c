@@ -198,7 +198,8 @@ static int list_run(const struct globals *g, void *state, int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	if (!r) {
-		r = shunt_config_read(s, &config);
+		r = l->sets ? shunt_config_read(s, &config)
+			    : shunt_rules_read(s, &config.rules);
 		shunt_close(s);
 	}
 	if (!r && g->json) {

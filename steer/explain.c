@@ -3,7 +3,7 @@
  * Asking the loaded program itself: a first packet is made and run through it by
  * BPF_PROG_TEST_RUN in the network namespace of the instance (kernel-facts H12).
  */
-#include "instance.h"
+#include "explain.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -109,14 +109,14 @@ static int find_device(struct shunt *s, const struct shunt_question *q, struct s
 	return shunt_err(-ENOENT, "'%s' has none of our programs at %s", q->device, hook);
 }
 
-int shunt_explain(struct shunt *s, const struct shunt_question *q, struct shunt_explain *out)
+int explain_locked(struct shunt *s, const struct shunt_question *q, char *device,
+		   struct shunt_explain *out)
 {
 	enum { NO_UID = 65534 }; /* what the kernel says of a packet without a socket */
 	struct shunt_explain record, blank = {};
 	struct shunt_device dev;
 	struct frame frame = {};
 	struct __sk_buff skb = {};
-	_cleanup_close_ int lock = -1;
 	__u32 zero = 0;
 	int prog, r;
 
@@ -134,9 +134,6 @@ int shunt_explain(struct shunt *s, const struct shunt_question *q, struct shunt_
 	skb.cb[0] = SHUNT_EXPLAIN_CB0;
 	skb.cb[1] = SHUNT_EXPLAIN_CB1;
 	skb.cb[2] = q->has_uid ? q->uid : NO_UID;
-	lock = instance_lock(s); /* there is one record */
-	if (lock < 0)
-		return lock;
 	bpf_map_update_elem(s->map.explain, &zero, &blank, BPF_ANY);
 	DECLARE_LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = &frame,
 			    .data_size_in = (__u32)frame.len, .ctx_in = &skb,
@@ -147,5 +144,14 @@ int shunt_explain(struct shunt *s, const struct shunt_question *q, struct shunt_
 	if (bpf_map_lookup_elem(s->map.explain, &zero, &record) || !record.ran)
 		return shunt_err(-EIO, "the program left no record of its decision");
 	*out = record;
+	memcpy(device, dev.name, sizeof(dev.name));
 	return 0;
+}
+
+int shunt_explain(struct shunt *s, const struct shunt_question *q, struct shunt_explain *out)
+{
+	_cleanup_close_ int lock = instance_lock(s); /* there is one record */
+	char device[IF_NAMESIZE];
+
+	return lock < 0 ? lock : explain_locked(s, q, device, out);
 }

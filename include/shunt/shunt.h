@@ -402,4 +402,52 @@ struct shunt_question {
 /* Run the loaded program on the first packet of such a flow. */
 int shunt_explain(struct shunt *s, const struct shunt_question *q, struct shunt_explain *out);
 
+/* A rule that is asked before the one that decides. */
+struct shunt_candidate {
+	uint32_t priority;
+	char *text; /* owned: the rule */
+	/*
+	 * Owned: for each word that does not hold "WORD: why". None: it is an audit rule that
+	 * matches, and is counted.
+	 */
+	char **why;
+	size_t n_why;
+};
+
+struct shunt_route {
+	int error; /* errno: there is no such route */
+	char device[IF_NAMESIZE];
+	bool local; /* to an address of this host */
+	bool has_via, has_source;
+	struct in6_addr via, source; /* v4-mapped if IPv4 */
+};
+
+/* What happens to a flow, and why. */
+struct shunt_answer {
+	struct shunt_explain e; /* as the program said */
+	char device[IF_NAMESIZE];
+	bool asked;		/* rules were asked */
+	struct shunt_rule rule; /* that decided, if e.action is not NONE; owned */
+	/*
+	 * Of the rules before it (if none decided, of all) those that miss least, in order; of as
+	 * many missed words the nearest.
+	 */
+	struct shunt_candidate *candidates; /* owned */
+	size_t n_candidates, n_before;	    /* shown, and how many there are */
+	bool has_target;
+	struct shunt_target_info target;
+	/*
+	 * How it goes on: a flow that passes, by the routing table; one that is proxied, from
+	 * this host to its destination as the proxy would connect, with the address of this host
+	 * that is the source then unless the proxy takes the client's.
+	 */
+	bool has_route;
+	struct shunt_route route;
+};
+
+/* At most max candidates. */
+int shunt_answer(struct shunt *s, const struct shunt_question *q, size_t max,
+		 struct shunt_answer *out);
+void shunt_answer_clear(struct shunt_answer *answer);
+
 #endif
