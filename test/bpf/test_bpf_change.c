@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
 	WORLDS = 40,
@@ -26,6 +27,7 @@ enum {
 	RACE_QUESTIONS = 64,
 	RACE_WORLDS = 4,
 	RACE_ROUNDS = 250,
+	READS = 2000,
 };
 
 static void random_changes(struct bench_arena *b, uint64_t seed)
@@ -370,6 +372,75 @@ static void CHANGE_while_packets_are_classified(void **state)
 	free(r);
 }
 
+/* ---- while rules are read back ------------------------------------------------------------------ */
+
+struct rereading {
+	struct bench_arena b;
+	struct world_change there, back;
+	unsigned int changes;
+	bool stop;
+	int failed;
+};
+
+/* As the library does, but for the waiting: readers in user space are not waited for anyway. */
+static void *change_fast(void *arg)
+{
+	struct rereading *r = arg;
+
+	while (!r->failed && !__atomic_load_n(&r->stop, __ATOMIC_RELAXED)) {
+		int lock = instance_lock(r->b.p->s);
+
+		r->failed = bench_arena_change(&r->b, r->changes++ % 2 ? &r->back : &r->there);
+		close(lock);
+	}
+	return NULL;
+}
+
+static bool same_but(const struct shunt_config *config, struct shunt_config *is, bool with)
+{
+	struct shunt_rules all = config->rules;
+	struct shunt_config part = *config;
+
+	/* The rule that comes and goes is the last one. */
+	part.rules = (struct shunt_rules){ all.v, all.n - !with };
+	return world_same(&part, is);
+}
+
+static void CHANGE_while_rules_are_read(void **state)
+{
+	struct rereading r = { .b.p = *state };
+	struct world_change in_the_end = {};
+	unsigned int seen[2] = {};
+	struct shunt_config is;
+	pthread_t thread;
+
+	bench_arena_make(&r.b, 11, 100, 200);
+	r.there.rule = rule_of("200000 to @one tcp port 7 drop");
+	r.back.kind = WORLD_RULE_DEL;
+	r.back.priority = 200000;
+	in_the_end.rule = rule_of("200000 to @one tcp port 7 drop");
+	world_do(&r.b.w, &in_the_end);
+	assert_int_equal(pthread_create(&thread, NULL, change_fast, &r), 0);
+	for (int i = 0; i < READS; i++) {
+		bool with;
+
+		if (shunt_config_read(r.b.p->s, &is))
+			break;
+		with = is.rules.n == r.b.w.config.rules.n;
+		seen[with] += same_but(&r.b.w.config, &is, with);
+		shunt_config_clear(&is);
+	}
+	__atomic_store_n(&r.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	print_message("# %u reads (%u and %u of the two states), %u changes meanwhile\n", READS,
+		      seen[0], seen[1], r.changes);
+	assert_int_equal(r.failed, 0);
+	assert_int_equal(seen[0] + seen[1], READS);
+	assert_true(seen[0] && seen[1] && r.changes > 100);
+	shunt_rule_clear(&r.there.rule);
+	bench_arena_release(&r.b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -382,6 +453,7 @@ int main(void)
 		cmocka_unit_test(CHANGE_counters_stay),
 		cmocka_unit_test(CHANGE_errors_change_nothing),
 		cmocka_unit_test(CHANGE_while_packets_are_classified),
+		cmocka_unit_test(CHANGE_while_rules_are_read),
 	};
 
 	return cmocka_run_group_tests_name("changes inside a generation", tests, plane_up,

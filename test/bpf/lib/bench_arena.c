@@ -81,6 +81,15 @@ void bench_arena_release(struct bench_arena *b)
 	world_release(&b->w);
 }
 
+void bench_arena_reopen(struct bench_arena *b)
+{
+	struct arena again;
+
+	assert_int_equal(arena_open_fd(&again, b->a.fd), 0);
+	arena_release(&b->a);
+	b->a = again;
+}
+
 int bench_arena_change(struct bench_arena *b, const struct world_change *change)
 {
 	const struct names names = names_of(b);

@@ -23,6 +23,8 @@ void bench_arena_release(struct bench_arena *b);
 
 /* A new generation of b->w, in force. */
 void bench_arena_build(struct bench_arena *b);
+/* After another process may have changed it. */
+void bench_arena_reopen(struct bench_arena *b);
 /* Make the change inside: 0, or -ENOSPC. The world stays as it is. */
 int bench_arena_change(struct bench_arena *b, const struct world_change *change);
 /* Make the change, inside or by a new generation; and in the world. */
