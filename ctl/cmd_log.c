@@ -84,6 +84,14 @@ static void print_event(void *arg, const struct shunt_event *e)
 	fflush(stdout);
 }
 
+/* A stopped reader that goes on is interrupted, too, and has not been asked to end. */
+static int poll_events(struct shunt *s, struct log_state *l)
+{
+	int r = shunt_events_poll(s, 1000, print_event, l);
+
+	return r == -EINTR ? 0 : r;
+}
+
 static int log_run(const struct globals *g, void *state, int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
@@ -99,10 +107,8 @@ static int log_run(const struct globals *g, void *state, int argc, char **argv)
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	while (r >= 0 && !want_end && (!l->count || l->seen < l->count) && !ferror(stdout))
-		r = shunt_events_poll(s, 1000, print_event, l);
+		r = poll_events(s, l);
 	shunt_close(s);
-	if (r == -EINTR)
-		r = 0;
 	return r < 0 ? exit_of(shunt_err(r, "cannot read events: %s", strerror(-r))) : EXIT_DONE;
 }
 

@@ -370,7 +370,8 @@ static void prepare_reset(const struct end *e)
 {
 	static const struct linger now = { .l_onoff = 1 };
 
-	if (e->fd >= 0 && !e->broken)
+	/* Also where the end is broken: not each error means that the peer knows. */
+	if (e->fd >= 0)
 		setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 

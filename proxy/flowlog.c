@@ -27,10 +27,16 @@ void flowlog_init(struct flowlog *log, struct loop *l)
 
 void flowlog_flush(struct flowlog *log)
 {
+	struct shared *shared = log->loop->shared;
+	uint64_t dropped = 0;
+
 	if (!log->len)
 		return;
-	if (write(log->loop->shared->log_fds[log->to], log->packet, log->len) < 0)
-		count_add(&log->loop->counters.v[COUNT_LOG_DROPPED], log->lines);
+	if (write(shared->log_fds[log->to], log->packet, log->len) < 0)
+		dropped = log->lines;
+	if (atomic_load_explicit(&shared->log_lost, memory_order_relaxed))
+		dropped += atomic_exchange(&shared->log_lost, 0);
+	count_add(&log->loop->counters.v[COUNT_LOG_DROPPED], dropped);
 	log->len = 0;
 	log->lines = 0;
 }
@@ -112,7 +118,8 @@ void flowlog_warn(struct flowlog *log, const char *fmt, ...)
 
 /* ---- a thread that writes ---- */
 
-static void write_all(int fd, const char *bytes, size_t len)
+/* Returns how many bytes could not be written. */
+static size_t write_all(int fd, const char *bytes, size_t len)
 {
 	while (len) {
 		ssize_t n = write(fd, bytes, len);
@@ -125,27 +132,43 @@ static void write_all(int fd, const char *bytes, size_t len)
 
 			poll(&wait, 1, -1);
 		} else if (n < 0 && errno != EINTR) {
-			return; /* a closed terminal, a full disk: there is nobody to tell */
+			return len; /* a closed terminal, a full disk */
 		}
 	}
+	return 0;
+}
+
+static void count_lost(struct flowlog_writer *w, const char *bytes, size_t len)
+{
+	uint64_t lines = 0;
+
+	for (size_t i = 0; i < len; i++)
+		lines += bytes[i] == '\n';
+	atomic_fetch_add(w->lost, lines);
 }
 
 static void *writer_main(void *arg)
 {
 	struct flowlog_writer *w = arg;
 	char packet[FLOWLOG_PACKET];
+	bool torn = false; /* the last line that was written has no end */
 
 	for (;;) {
 		ssize_t n = read(w->read_fd, packet, sizeof(packet));
 
-		if (n > 0)
-			write_all(w->to, packet, (size_t)n);
-		else if (!n || (n < 0 && errno != EINTR))
+		if (n > 0) {
+			size_t left = (size_t)n;
+
+			if (!torn || !write_all(w->to, "\n", 1))
+				left = write_all(w->to, packet, (size_t)n);
+			torn = left ? torn || left < (size_t)n : false;
+			count_lost(w, packet + (size_t)n - left, left);
+		} else if (!n || (n < 0 && errno != EINTR))
 			return NULL;
 	}
 }
 
-int flowlog_writer_start(struct flowlog_writer *w, int to)
+int flowlog_writer_start(struct flowlog_writer *w, int to, _Atomic uint64_t *lost)
 {
 	int fds[2];
 	int r;
@@ -156,6 +179,7 @@ int flowlog_writer_start(struct flowlog_writer *w, int to)
 	fcntl(fds[1], F_SETFL, O_DIRECT | O_NONBLOCK);
 	fcntl(fds[1], F_SETPIPE_SZ, LOG_PIPE_SIZE);
 	w->to = to;
+	w->lost = lost;
 	w->read_fd = fds[0];
 	w->write_fd = fds[1];
 	r = pthread_create(&w->thread, NULL, writer_main, w);

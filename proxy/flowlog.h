@@ -40,10 +40,12 @@ struct flowlog_writer {
 	int to;		/* descriptor 1 or 2 */
 	int read_fd;	/* of the pipe */
 	int write_fd;	/* likewise, for shared.log_fds */
+	_Atomic uint64_t *lost; /* lines that could not be written */
 	pthread_t thread;
 };
 
-int flowlog_writer_start(struct flowlog_writer *w, int to);
+/* *lost outlives the writer. */
+int flowlog_writer_start(struct flowlog_writer *w, int to, _Atomic uint64_t *lost);
 /* Write what is left, but wait no longer than a moment for a reader that has stopped. */
 void flowlog_writer_stop(struct flowlog_writer *w);
 

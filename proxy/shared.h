@@ -17,6 +17,7 @@ struct shared {
 	_Atomic uint32_t max_connections; /* settings change it */
 	_Atomic uint64_t quiet_until; /* ms: when a thread may print a message again */
 	_Atomic uint32_t suppressed;  /* messages left out since the last */
+	_Atomic uint64_t log_lost;    /* lines not written, and not yet counted by a loop */
 	int log_fds[3];		/* flowlog.h: lines for descriptors 1 and 2 go in here */
 };
 

@@ -337,7 +337,7 @@ static int start_writers(struct worker *w)
 {
 	for (int i = 0; i < 2; i++) {
 		int to = STDOUT_FILENO + i;
-		int r = flowlog_writer_start(&w->writers[i], to);
+		int r = flowlog_writer_start(&w->writers[i], to, &w->shared.log_lost);
 
 		if (r < 0)
 			return shunt_err(r, "cannot start a thread: %s", strerror(-r));
