@@ -10,6 +10,7 @@
 #include "child.h"
 #include "shunt/control.h"
 #include "supervisor.h"
+#include "takeover.h"
 
 enum {
 	REQUEST_SECONDS = 5, /* for the whole request */
@@ -99,14 +100,32 @@ static void client_request(struct control_client *client, size_t len)
 	control_serve(client);
 }
 
+/* It serves, or it has failed and nothing has happened. */
+static void heir_spoke(struct control_client *client)
+{
+	struct supervisor *s = client->control->supervisor;
+	pid_t pid = client->pid;
+	char said = 0;
+	bool done = recv(client->fd, &said, 1, MSG_DONTWAIT) == 1 && said == TAKEOVER_DONE;
+
+	client_close(client);
+	if (done)
+		supervisor_hand_over(s, pid);
+}
+
 static void client_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct control_client *client = arg;
 	char *end;
-	ssize_t n = recv(fd, client->in + client->in_len,
-			 sizeof(client->in) - client->in_len, MSG_DONTWAIT);
+	ssize_t n;
 
 	(void)what;
+	if (client->is_heir) {
+		heir_spoke(client);
+		return;
+	}
+	n = recv(fd, client->in + client->in_len, sizeof(client->in) - client->in_len,
+		 MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -161,6 +180,8 @@ static void client_came(evutil_socket_t fd, short what, void *arg)
 	if (client)
 		client->is_root = !getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &peer, &len) &&
 				  len == sizeof(peer) && !peer.uid;
+	if (client)
+		client->pid = peer.pid;
 }
 
 /* ---- questions to workers ---- */
@@ -282,7 +303,12 @@ int control_start(struct control *c, struct supervisor *s, int fd)
 	c->last_waiting = &c->waiting;
 	c->accept = event_new(supervisor_base(s), fd, EV_READ | EV_PERSIST, client_came, c);
 	c->patience = event_new(supervisor_base(s), -1, 0, worker_is_silent, c);
-	return c->accept && c->patience && !event_add(c->accept, NULL) ? 0 : -ENOMEM;
+	return c->accept && c->patience ? 0 : -ENOMEM;
+}
+
+void control_open(struct control *c)
+{
+	event_add(c->accept, NULL);
 }
 
 void control_stop(struct control *c)

@@ -36,6 +36,8 @@ struct control_client {
 	struct reply out;
 	bool finished; /* the last line is in out */
 	bool is_root;
+	pid_t pid;
+	bool is_heir; /* was given all, and says when it serves */
 	/* Where a walk over the workers is: */
 	uint64_t serial;	 /* of the worker */
 	struct flow_query query; /* in that worker */
@@ -58,8 +60,12 @@ struct control {
 	struct control_client *reloading; /* waits for control_reloaded(); NULL nobody */
 };
 
-/* Serve fd, a listening socket, which belongs to the control from now on. 0 or -errno. */
+/*
+ * Serve fd, a listening socket, which belongs to the control from now on; nobody is accepted
+ * before control_open(). 0 or -errno.
+ */
 int control_start(struct control *c, struct supervisor *s, int fd);
+void control_open(struct control *c);
 /* Cut all clients and close the socket. */
 void control_stop(struct control *c);
 

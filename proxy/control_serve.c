@@ -163,6 +163,21 @@ static void reload(struct control_client *client)
 	control_flush(client);
 }
 
+/* What it is given makes another shuntd of it, so a group's right to ask is not enough. */
+static void offer(struct control_client *client)
+{
+	char err[256] = "only root can take over";
+
+	if (client->is_root &&
+	    supervisor_offer(client->control->supervisor, client->fd, err, sizeof(err)) == 0) {
+		client->is_heir = true;
+		event_add(client->read, NULL);
+		return;
+	}
+	control_end(client, err);
+	control_flush(client);
+}
+
 void control_serve(struct control_client *client)
 {
 	struct supervisor *s = client->control->supervisor;
@@ -184,6 +199,8 @@ void control_serve(struct control_client *client)
 		reload(client);
 		return;
 	case CONTROL_TAKEOVER:
+		offer(client);
+		return;
 	case CONTROL_VERBS:
 		control_end(client, "not understood");
 		break;

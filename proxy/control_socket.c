@@ -69,47 +69,52 @@ static int link_to(const char *path, const char *first)
 	return symlink(name, path) < 0 ? -errno : 0;
 }
 
-static int open_path(struct control_socket *s, const char *path, const gid_t *group)
+int control_socket_name(struct control_socket *s, const struct settings *settings)
 {
-	if (s->n_paths)
-		return link_to(path, s->paths[0]);
-	s->fd = open_listening(path, group);
-	return s->fd < 0 ? s->fd : 0;
+	struct stat netns;
+
+	s->n_paths = 0;
+	if (stat("/proc/self/ns/net", &netns) < 0)
+		return shunt_err(-errno, "cannot read '/proc/self/ns/net': %s", strerror(errno));
+	for (uint32_t i = 0; i < settings->n_targets; i++)
+		if (shunt_run_path(s->paths[i], netns.st_ino, settings->instance,
+				   settings->targets[i]->name, "control") < 0)
+			return shunt_err(-ENAMETOOLONG, "the name of target '%s' is too long",
+					 settings->targets[i]->name);
+	s->n_paths = settings->n_targets;
+	return 0;
 }
 
 int control_socket_open(struct control_socket *s, const struct settings *settings)
 {
 	const char *group = settings->control_group;
-	struct stat netns;
 	gid_t gid = 0;
 	int r = group ? find_group(group, &gid) : 0;
 
 	s->fd = -1;
 	s->n_paths = 0;
+	if (!r)
+		r = control_socket_name(s, settings);
 	if (r < 0)
 		return r;
-	if (stat("/proc/self/ns/net", &netns) < 0)
-		return shunt_err(-errno, "cannot read '/proc/self/ns/net': %s", strerror(errno));
-	while (s->n_paths < settings->n_targets) {
-		char *path = s->paths[s->n_paths];
-
-		r = shunt_run_path(path, netns.st_ino, settings->instance,
-				   settings->targets[s->n_paths]->name, "control");
-		r = r < 0 ? -ENAMETOOLONG : open_path(s, path, group ? &gid : NULL);
-		if (r < 0) {
-			shunt_err(r, "cannot listen on '%s': %s", path, strerror(-r));
-			control_socket_remove(s);
-			return r;
-		}
-		s->n_paths++;
+	for (uint32_t i = 0; i < s->n_paths && r >= 0; i++) {
+		if (i)
+			r = link_to(s->paths[i], s->paths[0]);
+		else
+			s->fd = r = open_listening(s->paths[0], group ? &gid : NULL);
+		if (r < 0)
+			shunt_err(r, "cannot listen on '%s': %s", s->paths[i], strerror(-r));
 	}
-	return 0;
+	if (r >= 0)
+		return 0;
+	control_socket_remove(s);
+	return r;
 }
 
 void control_socket_remove(struct control_socket *s)
 {
 	while (s->n_paths)
-		unlink(s->paths[--s->n_paths]);
+		unlink(s->paths[--s->n_paths]); /* that it is not there is no matter */
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;

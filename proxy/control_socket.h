@@ -21,6 +21,8 @@ struct control_socket {
  * are held, so files that are there are leftovers. 0, or -errno with a message and nothing made.
  */
 int control_socket_open(struct control_socket *s, const struct settings *settings);
+/* Their paths alone; fd stays what it is. 0, or -errno with a message. */
+int control_socket_name(struct control_socket *s, const struct settings *settings);
 /* Remove the files, and close fd unless it is -1. */
 void control_socket_remove(struct control_socket *s);
 

@@ -39,26 +39,34 @@ static bool is_in_place(int fd, const char *path)
 	       ours.st_dev == there.st_dev;
 }
 
-static void write_pid(int fd)
+void lock_sign(const struct lock *lock)
 {
 	char text[16];
 	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 
-	/* For people only; the lock is what counts. */
-	if (ftruncate(fd, 0) < 0 || write(fd, text, (size_t)len) < 0)
+	if (ftruncate(lock->fd, 0) < 0 || pwrite(lock->fd, text, (size_t)len, 0) < 0)
 		shunt_warn("cannot write the lock file: %s", strerror(errno));
 }
 
-int lock_take(struct lock *lock, const char *instance, const char *target)
+static int set_path(struct lock *lock, const char *instance, const char *target)
 {
 	struct stat netns;
-	int fd;
 
-	lock->fd = -1;
 	if (stat("/proc/self/ns/net", &netns) < 0)
 		return shunt_err(-errno, "cannot read '/proc/self/ns/net': %s", strerror(errno));
 	if (shunt_run_path(lock->path, netns.st_ino, instance, target, "lock") < 0)
 		return shunt_err(-ENAMETOOLONG, "the name of target '%s' is too long", target);
+	return 0;
+}
+
+int lock_take(struct lock *lock, const char *instance, const char *target)
+{
+	int fd, r;
+
+	lock->fd = -1;
+	r = set_path(lock, instance, target);
+	if (r < 0)
+		return r;
 	for (;;) {
 		fd = open_locked(lock->path);
 		if (fd == -EBUSY)
@@ -73,9 +81,24 @@ int lock_take(struct lock *lock, const char *instance, const char *target)
 			break;
 		close(fd);
 	}
-	write_pid(fd);
 	lock->fd = fd;
+	lock_sign(lock);
 	return 0;
+}
+
+int lock_inherit(struct lock *lock, int fd, const char *instance, const char *target)
+{
+	int r = set_path(lock, instance, target);
+
+	lock->fd = r < 0 ? -1 : fd;
+	return r;
+}
+
+void lock_leave(struct lock *lock)
+{
+	if (lock->fd >= 0)
+		close(lock->fd);
+	lock->fd = -1;
 }
 
 void lock_release(struct lock *lock)

@@ -12,6 +12,12 @@ struct lock {
 
 /* For this network namespace. 0, or -errno with a message; -EBUSY if another has it. */
 int lock_take(struct lock *lock, const char *instance, const char *target);
+/* fd is the lock that another process holds, too: when that lets go, it is ours alone. */
+int lock_inherit(struct lock *lock, int fd, const char *instance, const char *target);
+/* Write our pid into the file: for people only, the lock is what counts. */
+void lock_sign(const struct lock *lock);
+/* Let go, and leave file and lock to whoever holds them, too. */
+void lock_leave(struct lock *lock);
 /* Remove the file and let go. */
 void lock_release(struct lock *lock);
 

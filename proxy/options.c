@@ -91,7 +91,8 @@ static void print_help(void)
 	printf("\nIn FILE only, as others can see the command line:\n");
 	print_keys();
 	printf("\nThe keys of FILE are the long options, and 'targets'. SIGTERM drains (a second one ends at\n"
-	       "once), SIGHUP reads FILE again, SIGUSR1 prints the counters to standard error.\n"
+	       "once), SIGHUP reads FILE again, SIGUSR1 prints the counters to standard error,\n"
+	       "SIGUSR2 starts the program that is installed now to take over.\n"
 	       "Exit status: 0 done, 1 failed, 2 wrong usage.\n");
 }
 

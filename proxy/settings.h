@@ -109,6 +109,7 @@ struct settings {
 	char **argv;	/* the command line, which is not ours */
 	int argc;
 	char *config;	/* NULL none */
+	bool takeover;	/* from the shuntd that runs */
 	char *instance;
 	char *netns;	/* NULL: the caller's */
 	char *user;

@@ -58,6 +58,8 @@ enum { DAY = 86400 };
 const struct setting settings_table[] = {
 	{ "config", 'c', OPTION(config), .type = SETTING_TEXT, .argument = "FILE",
 	  .help = "read settings from a YAML file; options win" },
+	{ "takeover", 0, OPTION(takeover), .type = SETTING_FLAG,
+	  .help = "take over from the shuntd that serves the targets, if there is one" },
 	{ "target", 't', ALONE(name), .type = SETTING_NAME, .argument = "TARGET",
 	  .initial = "default", .help = "name under which rules refer to this proxy" },
 	{ "instance", 0, PROCESS(instance), .type = SETTING_NAME, .argument = "NAME",

@@ -31,6 +31,24 @@ void sockets_close(struct sockets *s)
 	s->registered = false;
 }
 
+void sockets_narrow(struct sockets *s, uint32_t n_loops)
+{
+	for (uint32_t i = 0; i < sockets_count(s); i++) {
+		uint32_t target = i / s->n_loops, loop = i % s->n_loops;
+
+		for (int v6 = 0; v6 < 2; v6++) {
+			int fd = s->fds[i][v6];
+
+			s->fds[i][v6] = -1;
+			if (loop < n_loops)
+				s->fds[target * n_loops + loop][v6] = fd;
+			else if (fd >= 0)
+				close(fd);
+		}
+	}
+	s->n_loops = n_loops;
+}
+
 static bool is_without_ipv6(int r)
 {
 	return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL;
@@ -59,6 +77,7 @@ int sockets_open(struct sockets *s, const struct settings *settings, uint32_t n_
 	r = sockets_init(s, settings->n_targets, n_loops);
 	if (r < 0)
 		return shunt_err(r, "cannot listen: out of memory");
+	s->mark = mark;
 	for (uint32_t i = 0; i < n && !r; i++)
 		r = open_pair(s->fds[i], port ? (uint16_t)(port + i) : 0, mark);
 	if (r < 0)

@@ -17,6 +17,7 @@ struct sockets {
 	int (*fds)[2]; /* [target * n_loops + loop][IPv6], -1 none; NULL: not open. Owned. */
 	uint32_t n_targets; /* as in the settings */
 	uint32_t n_loops;
+	uint32_t mark; /* that they have */
 	bool registered; /* they are in the targets of the instance */
 };
 
@@ -29,6 +30,8 @@ int sockets_init(struct sockets *s, uint32_t n_targets, uint32_t n_loops);
 int sockets_open(struct sockets *s, const struct settings *settings, uint32_t n_loops,
 		 uint32_t mark);
 void sockets_close(struct sockets *s);
+/* Only n_loops threads were meant: those behind are closed. */
+void sockets_narrow(struct sockets *s, uint32_t n_loops);
 /* Put them into the targets, which are made where they are missing. False: said by libshunt. */
 bool sockets_register(struct sockets *s, struct shunt *shunt, const struct settings *settings);
 /* Take all out of the targets, so that the fail mode of the rules holds. */

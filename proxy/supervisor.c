@@ -14,6 +14,7 @@
 #include "notify.h"
 #include "shunt/shunt.h"
 #include "supervisor_state.h"
+#include "takeover.h"
 
 enum {
 	POLL_MS = 500,
@@ -36,6 +37,7 @@ static void say_ready(struct supervisor *s)
 		shunt_info("ready: %u targets of instance '%s', %u workers", set->n_targets,
 			   set->instance, workers);
 	s->was_ready = true;
+	supervisor_took_over(s);
 	if (notify_send("READY=1") < 0)
 		shunt_warn("cannot notify the service manager: %s", strerror(errno));
 }
@@ -227,6 +229,7 @@ static bool find_instance(struct supervisor *s)
 			shunt_info("waiting for instance '%s': make it with 'shuntctl up'",
 				   where.instance);
 		s->said_waiting = true;
+		supervisor_took_over(s);
 		return false;
 	}
 	s->said_waiting = false;
@@ -235,6 +238,8 @@ static bool find_instance(struct supervisor *s)
 		shunt_warn("instance '%s' has another mark now: 0x%x, not 0x%x", where.instance,
 			   mark, s->mark);
 	s->mark = mark;
+	if (s->sockets.mark != mark)
+		sockets_close(&s->sockets); /* taken over, and of an instance that is gone */
 	return true;
 }
 
@@ -286,6 +291,7 @@ void supervisor_stop(struct supervisor *s, uint32_t seconds)
 {
 	struct timeval patience = { .tv_sec = (time_t)seconds + KILL_AFTER_S };
 
+	s->has_deadline = true;
 	if (!s->stopping) {
 		s->stopping = true;
 		notify_send("STOPPING=1");
@@ -310,7 +316,7 @@ static void signal_came(evutil_socket_t sig, short what, void *arg)
 	switch (sig) {
 	case SIGTERM:
 	case SIGINT:
-		supervisor_stop(s, s->stopping ? 0 : s->settings->drain_timeout);
+		supervisor_stop(s, s->has_deadline ? 0 : s->settings->drain_timeout);
 		break;
 	case SIGCHLD:
 		for (c = s->children; c; c = next) {
@@ -318,6 +324,13 @@ static void signal_came(evutil_socket_t sig, short what, void *arg)
 			if (waitpid(c->pid, &status, WNOHANG) == c->pid)
 				child_ended(s, c, status);
 		}
+		if (s->successor && waitpid(s->successor, &status, WNOHANG) == s->successor) {
+			shunt_warn("the shuntd that was started to take over has ended");
+			s->successor = 0;
+		}
+		break;
+	case SIGUSR2:
+		supervisor_start_successor(s);
 		break;
 	case SIGHUP:
 		if (supervisor_reload(s, err, sizeof(err)) < 0)
@@ -336,7 +349,7 @@ static void signal_came(evutil_socket_t sig, short what, void *arg)
 static int make_events(struct supervisor *s)
 {
 	static const int numbers[N_SIGNALS] = { SIGTERM, SIGINT, SIGCHLD, SIGUSR1,
-					  SIGHUP };
+					  SIGHUP, SIGUSR2 };
 	struct timeval interval = { .tv_usec = POLL_MS * 1000 };
 
 	s->base = event_base_new();
@@ -353,7 +366,11 @@ static int make_events(struct supervisor *s)
 	if (!s->poll || !s->kill || !s->reload.patience || event_add(s->poll, &interval) < 0)
 		return -ENOMEM;
 	event_active(s->poll, EV_TIMEOUT, 0); /* and once at once */
-	return control_start(&s->control, s, s->socket.fd);
+	if (control_start(&s->control, s, s->socket.fd) < 0)
+		return -ENOMEM;
+	if (s->predecessor < 0)
+		control_open(&s->control);
+	return 0;
 }
 
 static void raise_descriptor_limit(void)
@@ -367,11 +384,23 @@ static void raise_descriptor_limit(void)
 		shunt_warn("cannot raise the descriptor limit: %s", strerror(errno));
 }
 
+/* What is not ours alone yet stays for whom we would have taken over from. */
 static void release_names(struct supervisor *s)
 {
+	bool taking = s->predecessor >= 0;
+
+	if (taking) {
+		s->socket.n_paths = 0;
+		close(s->predecessor);
+	}
 	control_socket_remove(&s->socket);
-	for (uint32_t i = 0; i < s->n_locks; i++)
-		lock_release(&s->locks[i]);
+	for (uint32_t i = 0; i < s->n_locks; i++) {
+		if (taking)
+			lock_leave(&s->locks[i]);
+		else
+			lock_release(&s->locks[i]);
+	}
+	free(s->program);
 }
 
 static void release(struct supervisor *s)
@@ -396,7 +425,8 @@ static void release(struct supervisor *s)
 		event_base_free(s->base);
 	if (s->shunt)
 		shunt_close(s->shunt);
-	s->socket.fd = -1; /* the control closed it */
+	if (s->control.supervisor)
+		s->socket.fd = -1; /* the control closed it */
 	release_names(s);
 }
 
@@ -404,15 +434,27 @@ static void release(struct supervisor *s)
 static int take_names(struct supervisor *s)
 {
 	const struct settings *set = s->settings;
+	int r = set->takeover ? takeover_take(s) : 0;
 
+	if (r)
+		return r < 0 ? r : 0;
 	for (; s->n_locks < set->n_targets; s->n_locks++) {
-		int r = lock_take(&s->locks[s->n_locks], set->instance,
-				  set->targets[s->n_locks]->name);
-
+		r = lock_take(&s->locks[s->n_locks], set->instance,
+			      set->targets[s->n_locks]->name);
 		if (r < 0)
 			return r;
 	}
 	return control_socket_open(&s->socket, set);
+}
+
+static int run(struct supervisor *s)
+{
+	int r = make_events(s);
+
+	if (r < 0)
+		return shunt_err(r, "cannot start: %s", strerror(-r));
+	event_base_dispatch(s->base);
+	return s->result;
 }
 
 int supervisor_run(struct settings *settings)
@@ -424,22 +466,15 @@ int supervisor_run(struct settings *settings)
 		return shunt_err(-ENOMEM, "cannot start: out of memory");
 	s->settings = settings;
 	s->socket.fd = -1;
+	s->control.fd = -1;
+	s->predecessor = -1;
 	s->started = supervisor_clock();
-	r = take_names(s);
-	if (r < 0) {
-		release_names(s);
-		free(s);
-		return r;
-	}
+	s->program = realpath("/proc/self/exe", NULL);
 	signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();
-	r = make_events(s);
-	if (r < 0)
-		shunt_err(r, "cannot start: %s", strerror(-r));
-	else
-		event_base_dispatch(s->base);
+	r = take_names(s);
 	if (!r)
-		r = s->result;
+		r = run(s);
 	release(s);
 	free(s);
 	return r;

@@ -8,6 +8,7 @@
 #define SHUNT_PROXY_SUPERVISOR_H
 
 #include <event2/event.h>
+#include <sys/types.h>
 
 #include "settings.h"
 
@@ -32,6 +33,13 @@ bool supervisor_is_current(const struct supervisor *s, const struct child *child
 void supervisor_describe(const struct supervisor *s, struct reply *out);
 /* Accept no more and end with the last flow, at the latest after seconds; NULL: --drain-timeout. */
 void supervisor_drain(struct supervisor *s, const uint32_t *seconds);
+/*
+ * Another process asks for all we have: fd is its connection, which gets it. 0, or -errno with
+ * err set if it was told nothing; err empty if it broke off in between.
+ */
+int supervisor_offer(struct supervisor *s, int fd, char *err, size_t err_size);
+/* It serves, its pid is heir: flows that are open finish here, and that is all. */
+void supervisor_hand_over(struct supervisor *s, pid_t heir);
 /*
  * Put the settings file in force as it is now. 0: control_reloaded() is told what becomes of it,
  * later or before this returns; -errno with err set: nothing will.

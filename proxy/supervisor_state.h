@@ -13,7 +13,7 @@
 #include "sockets.h"
 #include "supervisor.h"
 
-enum { N_SIGNALS = 5 };
+enum { N_SIGNALS = 6 };
 
 /* New settings on their way to the worker. */
 struct reload {
@@ -44,7 +44,11 @@ struct supervisor {
 	struct worker_message message; /* the last one of a worker */
 	bool said_waiting;
 	bool was_ready;
-	bool stopping;
+	bool stopping;	/* no worker is started any more */
+	bool has_deadline; /* was told when to end */
+	int predecessor; /* connection to the shuntd that we take over from; -1 none */
+	pid_t successor; /* that we started; 0 none */
+	char *program;	 /* our path, for that one; owned */
 	struct reload reload;
 	int result;
 	uint32_t failed_starts; /* workers in a row that ended before they were ready */
@@ -54,6 +58,11 @@ struct supervisor {
 time_t supervisor_clock(void);
 /* End after seconds at the latest, 0: now. */
 void supervisor_stop(struct supervisor *s, uint32_t seconds);
+
+/* Say that the targets are ours now, or that we wait for the instance. */
+void supervisor_took_over(struct supervisor *s);
+/* Start the program that is installed now, to take over from us. */
+void supervisor_start_successor(struct supervisor *s);
 
 /* The worker answered about new settings; has ended; does not answer. */
 void supervisor_reloaded(struct supervisor *s, const struct child *from,

@@ -104,7 +104,7 @@ rows_of_settings() {
 				initial = substr(meaning, RSTART + 2, RLENGTH - 3)
 				meaning = substr(meaning, 1, RSTART - 1)
 			}
-			if (name !~ /^(config|version|help)$/)
+			if (name !~ /^(config|takeover|version|help)$/)
 				printf "| `%s` | %s | %s | %s |\n", name, value, meaning, initial
 		}'
 }

@@ -1,0 +1,189 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Another shuntd takes over: no connection is lost, and if it fails nothing has happened.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# serving: the pid of the shuntd that serves
+serving() {
+	ctl --json proxy status 2>/dev/null | jq -er 'select(.state == "serving") | .pid'
+}
+
+# Our own copy of the program, which a case may replace.
+lab_with_shuntd() {
+	family "$1"
+	shift
+	lab_up
+	flow_server
+	up
+	rules '100 in tcp to any port 7000 proxy fail closed'
+	cp "$LAB_BUILD/shuntd" "$T/shuntd"
+	start_ready shuntd gw "$T/shuntd" "$@"
+}
+
+hold() {
+	start "$2" cl "$flowgen" hold "$1" "$SV_U:7000"
+	wait_for 10 "[[ -s $T/$2.out ]]"
+	same "flows of $2" "$(jq .served "$T/$2.out")" "$1"
+}
+
+# upgrade: the one that serves starts the program that is there now
+upgrade() {
+	local old
+
+	old=$(serving)
+	kill -USR2 "$old"
+	wait_for 5 "[[ \$(serving) -ne $old ]]"
+}
+
+# The last one is no child of this shell.
+stop_serving() {
+	local pid
+
+	pid=$(serving)
+	kill -TERM "$pid"
+	wait_for 5 "! kill -0 $pid"
+	[[ ! -e /run/shunt ]]
+}
+
+under_load() {
+	local upgrades=$2 seconds=$3 i first
+
+	lab_with_shuntd "$1"
+	hold 100 held
+	first=$(serving)
+	start load cl "$flowgen" rate 1000 "$seconds" "$SV_U:7000" --max-size 4K
+	wait_for 5 '(($(flow_report .flows) > 300))'
+	for ((i = 0; i < upgrades; i++)); do
+		upgrade
+	done
+	alive load || fail 'the load ended before the upgrades did'
+	finish load 30
+	same 'flows of the load' "$(jq .ok "$T/load.out")" $((seconds * 1000))
+	same 'takeovers' "$(grep -c 'taken over: open' "$T/shuntd.err")" "$upgrades"
+	# The flows of the first are still its own; it leaves with the last of them.
+	kill -USR1 "${PIDS[held]}"
+	wait_for 5 "(( \$(wc -l <$T/held.out) == 2 ))"
+	same 'old flows that answer' "$(tail -n 1 "$T/held.out" | jq .served)" 100
+	alive shuntd
+	stop held
+	finish shuntd 5
+	wait_for 5 "((\$(pgrep -c -x shuntd) == 2))"
+	[[ $(serving) != "$first" ]]
+	same 'SYNs that met no socket' "$(counter fail_closed)" 0
+	same 'pid in the lock' "$(cat /run/shunt/*.lock)" "$(serving)"
+	stop_serving
+}
+
+# By hand, and with nobody there.
+by_hand() {
+	lab_with_shuntd "$1"
+	hold 10 held
+	start second gw "$LAB_BUILD/shuntd" --takeover
+	wait_for 5 "grep -q 'taken over' '$T/second.err'"
+	same 'who serves' "$(serving)" "${PIDS[second]}"
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 50 >&2
+	must_fail 1 'another shuntd serves' in_ns gw "$LAB_BUILD/shuntd"
+	stop held
+	finish shuntd 5
+	stop second
+	start_ready third gw "$LAB_BUILD/shuntd" --takeover
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 50 >&2
+	# One that was taken over from has a deadline when it is told so.
+	hold 10 more
+	start fourth gw "$LAB_BUILD/shuntd" --takeover
+	wait_for 5 "grep -q 'taken over' '$T/fourth.err'"
+	alive third
+	kill -TERM "${PIDS[third]}"
+	kill -TERM "${PIDS[third]}"
+	finish third 5
+	stop more || true
+}
+
+# Whatever is wrong with the new one, the old one serves on.
+failures() {
+	local i pid
+
+	lab_with_shuntd 4
+	pid=$(serving)
+	hold 10 held
+	cp "$T/shuntd" "$T/good"
+	cp /bin/false "$T/broken"
+	mv "$T/broken" "$T/shuntd"
+	kill -USR2 "$pid"
+	wait_for 5 "grep -q 'started to take over has ended' '$T/shuntd.err'"
+	rm "$T/shuntd"
+	kill -USR2 "$pid"
+	wait_for 5 "grep -q 'cannot run' '$T/shuntd.err'"
+	cp "$T/good" "$T/shuntd"
+	must_fail 1 "nobody-here.* does not exist" in_ns gw "$LAB_BUILD/shuntd" --takeover \
+		--user nobody-here
+	printf 'targets:\n  default:\n  other:\n' >"$T/conf"
+	must_fail 1 'other targets' in_ns gw "$LAB_BUILD/shuntd" --takeover -c "$T/conf"
+	# Killed at any point of it.
+	for ((i = 1; i <= 12; i++)); do
+		in_ns gw timeout --signal=KILL "0.0$(printf %02d $((2 * i)))" "$LAB_BUILD/shuntd" \
+			--takeover >/dev/null 2>&1 || true
+		[[ $(serving) == "$pid" ]] || break
+		in_ns cl "$flowgen" client "$SV_U:7000" -n 20 >&2
+	done
+	at_least 'points at which it was killed' "$i" 2
+	[[ -n $(serving) ]] || shuntd # it was killed when it served
+	same 'SYNs that met no socket' "$(counter fail_closed)" 0
+	kill -USR1 "${PIDS[held]}"
+	wait_for 5 "(( \$(wc -l <$T/held.out) == 2 ))"
+	same 'old flows that answer' "$(tail -n 1 "$T/held.out" | jq .served)" 10
+	stop held
+}
+
+# A group may ask, but not become shuntd.
+not_root() {
+	local as
+
+	lab_with_shuntd 4 --control-group daemon
+	as=(setpriv --reuid 65534 --regid 65534 --groups "$(getent group daemon | cut -d: -f3)")
+	same answer "$(echo '1 takeover' | in_ns gw "${as[@]}" socat -t 5 - \
+		"UNIX-CONNECT:$(echo /run/shunt/*.control)")" \
+		'{"end":"error","message":"only root can take over"}'
+}
+
+# Before the instance is up, and when it was made anew in between.
+without_instance() {
+	family 4
+	lab_up
+	flow_server
+	start first gw "$LAB_BUILD/shuntd"
+	wait_for 5 "grep -q waiting '$T/first.err'"
+	start second gw "$LAB_BUILD/shuntd" --takeover
+	wait_for 5 "grep -q 'taken over' '$T/second.err'"
+	finish first 5
+	up
+	rules '100 in tcp to any port 7000 proxy fail closed'
+	wait_for 5 "grep -q ready '$T/second.err'"
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 50 >&2
+}
+
+# The number of threads is that of before, and is said.
+threads() {
+	lab_with_shuntd 4 --workers 3
+	start second gw "$LAB_BUILD/shuntd" --takeover --workers 1
+	wait_for 5 "grep -q 'taken over' '$T/second.err'"
+	grep -q 'workers 1: there are 3' "$T/second.err"
+	same threads "$(ctl --json proxy status 2>/dev/null | jq '.threads | length')" 3
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 100 >&2
+	finish shuntd 5
+}
+
+for fam in 4 6; do
+	check "UPGRADE-01-v$fam" "taking over by hand (IPv$fam)" by_hand $fam
+done
+check LIFE-09-upgrade-v4 '20 upgrades at 1000 connections a second (IPv4)' under_load 4 20 12
+check LIFE-09-upgrade-v6 '5 upgrades at 1000 connections a second (IPv6)' under_load 6 5 4
+check UPGRADE-02 'a new one that fails changes nothing' failures
+check UPGRADE-03 'only root takes over' not_root
+check UPGRADE-04 'without an instance' without_instance
+check UPGRADE-05 'other settings of the new one' threads
+
+story_run "$@"
