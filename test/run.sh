@@ -15,11 +15,12 @@ KEEP=''
 FAST=''
 RESULTS=''
 WORK=''
+JOBS=$(nproc)
 
 usage() {
 	cat <<-END
 	usage: sudo test/run.sh [-k PATTERN] [--build DIR] [--sanitizer none|address|thread]
-	                        [--list] [--keep] [--fast]
+	                        [--list] [--keep] [--fast] [-j N]
 
 	Install what is missing, build, and run all tests: unit tests, BPF tables, fuzzers and the
 	stories in network namespaces. Nothing is left on the machine, and that is checked.
@@ -30,6 +31,7 @@ usage() {
 	  --list        print the cases; run none
 	  --keep        keep what is there in DIR: do not configure and build
 	  --fast        small transfers, two seconds for each fuzzer
+	  -j N          so many programs and stories at once (one for each CPU)
 	  FUZZ_SECONDS  environment: time for each fuzzer (20)
 	  DEBUG_SHELL=1 environment: a shell in the lab when a case fails
 
@@ -45,10 +47,11 @@ die() {
 parse_arguments() {
 	while (($#)); do
 		case $1 in
-		-k | --build | --sanitizer)
+		-k | --build | --sanitizer | -j)
 			(($# > 1)) || { usage >&2; exit 2; }
 			;;&
 		-k) PATTERN=$2; shift ;;
+		-j) JOBS=$2; shift ;;
 		--build) BUILD=$(realpath -m "$2"); shift ;;
 		--sanitizer) SANITIZER=$2; shift ;;
 		--list) LIST=yes ;;
@@ -63,6 +66,7 @@ parse_arguments() {
 	none | address | thread) ;;
 	*) usage >&2; exit 2 ;;
 	esac
+	[[ $JOBS =~ ^[1-9][0-9]?$ ]] || { usage >&2; exit 2; }
 }
 
 # ---- building --------------------------------------------------------------------------------
@@ -114,6 +118,23 @@ selected() {
 	[[ $1 =~ $PATTERN ]]
 }
 
+# pooled COMMAND...: in the background, when fewer than JOBS are at work. Each is in a sandbox of
+# its own. What it prints comes in one piece, when it ends.
+pooled() {
+	while (($(jobs -rp | wc -l) >= JOBS)); do
+		wait -n || true
+	done
+	print_at_end "$@" &
+}
+
+print_at_end() {
+	local out
+
+	out=$(mktemp "$WORK/out.XXXXXX")
+	"$@" >"$out" 2>&1 || record "not ok $* ended with code $?" >>"$out"
+	cat "$out"
+}
+
 # record LINE: print a result line and count it
 record() {
 	echo "$1"
@@ -143,7 +164,9 @@ run_tap() {
 	elif [[ -z $bad ]] && ((!cases)); then
 		record "not ok $name ran no case"
 	fi
-	[[ $code == 0 && -z $bad ]] || show_tail "$log"
+	if [[ $code != 0 || -n $bad ]]; then
+		show_tail "$log"
+	fi
 }
 
 show_tail() {
@@ -161,7 +184,7 @@ run_taps() {
 		if [[ -n $LIST ]]; then
 			echo "$kind/$name"
 		elif [[ -x $BUILD/test/$kind/$name ]]; then
-			run_tap "$kind" "$BUILD/test/$kind/$name"
+			pooled run_tap "$kind" "$BUILD/test/$kind/$name"
 		else
 			record "not ok $kind/$name is not built"
 		fi
@@ -202,7 +225,7 @@ run_fuzzers() {
 		if [[ -n $LIST ]]; then
 			echo "fuzz/$name"
 		elif [[ -n $built && -x $BUILD/fuzzing/test/fuzz/$name ]]; then
-			run_fuzzer "$name" "$seconds"
+			pooled run_fuzzer "$name" "$seconds"
 		else
 			record "not ok fuzz/$name is not built"
 		fi
@@ -210,7 +233,7 @@ run_fuzzers() {
 }
 
 run_stories() {
-	local story name lines
+	local story name
 
 	# Of test/docs, too: what is written is checked in the same lab.
 	export LAB_BUILD=$BUILD LAB_LOGS=$BUILD/test-logs LAB_FAST=$FAST
@@ -223,11 +246,16 @@ run_stories() {
 			"$story" -k "$PATTERN" --list
 			continue
 		fi
-		lines=$WORK/$name.lines
-		"$story" -k "$PATTERN" 2>&1 | tee "$lines" || true
-		sed -nE "s|^(ok\|not ok\|skipped) |\1 $name/|p" "$lines" >>"$RESULTS"
-		check_story "$story" "$name" "$lines"
+		pooled run_story "$story" "$name"
 	done
+}
+
+run_story() {
+	local story=$1 name=$2 lines=$WORK/$2.lines
+
+	"$story" -k "$PATTERN" 2>&1 | tee "$lines" || true
+	sed -nE "s/^(ok|not ok|skipped) /\1 $name\//p" "$lines" >>"$RESULTS"
+	check_story "$story" "$name" "$lines"
 }
 
 # A story that breaks off, or runs fewer cases than it lists, has failed.
@@ -302,6 +330,7 @@ main() {
 	run_taps bpf
 	run_fuzzers
 	run_stories
+	wait
 	check_host
 	summary
 }
