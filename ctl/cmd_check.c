@@ -14,7 +14,7 @@ struct check_state {
 };
 
 static const struct option_row check_options[] = {
-	{ "kind", 0, "KINDS", "only findings of these kinds, with commas" },
+	{ "kind", 0, "KINDS", "only findings of these kinds, with commas, and all of them" },
 	{ "strict", 0, NULL, "end with status 1 if there is a finding, never-hit aside" },
 	{},
 };

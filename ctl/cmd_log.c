@@ -60,10 +60,54 @@ static void format_end(char *buf, size_t size, const uint8_t *addr, uint16_t por
 	snprintf(buf, size, v4 ? "%s:%u" : "[%s]:%u", host, ntohs(port));
 }
 
+/* What is printed of an event. */
+struct shown {
+	uint64_t time; /* us */
+	const char *dir, *device, *proto, *source, *destination, *action, *outcome;
+	uint32_t rule;
+};
+
+static void print_line(const struct shown *e)
+{
+	printf("time=%" PRIu64 " dir=%s device=%s proto=%s source=%s destination=%s rule=%u "
+	       "action=%s outcome=%s\n", e->time, e->dir, e->device, e->proto, e->source,
+	       e->destination, e->rule, e->action, e->outcome);
+}
+
+/* One line, so that a program can read them as they come. */
+static void print_line_json(const struct shown *e)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "time", json_object_new_uint64(e->time));
+	json_object_object_add(o, "dir", json_object_new_string(e->dir));
+	json_object_object_add(o, "device", json_object_new_string(e->device));
+	json_object_object_add(o, "proto", json_object_new_string(e->proto));
+	json_object_object_add(o, "source", json_object_new_string(e->source));
+	json_object_object_add(o, "destination", json_object_new_string(e->destination));
+	json_object_object_add(o, "rule", json_object_new_int64(e->rule));
+	json_object_object_add(o, "action", json_object_new_string(e->action));
+	json_object_object_add(o, "outcome", json_object_new_string(e->outcome));
+	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+						       JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+}
+
 static void print_event(void *arg, const struct shunt_event *e)
 {
 	char src[64], dst[64], device[IF_NAMESIZE] = "";
 	struct log_state *l = arg;
+	const struct shown shown = {
+		.time = (uint64_t)e->time / 1000,
+		.dir = e->dir == SHUNT_DIR_OUT ? "out" : "in",
+		.device = device,
+		.proto = e->tuple.proto == IPPROTO_UDP ? "udp" : "tcp",
+		.source = src,
+		.destination = dst,
+		.rule = e->rule,
+		.action = action_name(e->action),
+		.outcome = shunt_counter_name(e->outcome),
+	};
 
 	if (l->count && l->seen == l->count)
 		return;
@@ -72,15 +116,10 @@ static void print_event(void *arg, const struct shunt_event *e)
 	format_end(dst, sizeof(dst), e->tuple.daddr, e->tuple.dport);
 	if (!if_indextoname(e->ifindex, device))
 		snprintf(device, sizeof(device), "%u", e->ifindex);
-	/* Every word is ours: nothing in it needs escaping in JSON. */
-	printf(l->json ? "{\"time\":%" PRIu64 ",\"dir\":\"%s\",\"device\":\"%s\",\"proto\":\"%s\","
-			 "\"source\":\"%s\",\"destination\":\"%s\",\"rule\":%u,\"action\":\"%s\","
-			 "\"outcome\":\"%s\"}\n"
-		       : "time=%" PRIu64 " dir=%s device=%s proto=%s source=%s destination=%s "
-			 "rule=%u action=%s outcome=%s\n",
-	       (uint64_t)e->time / 1000, e->dir == SHUNT_DIR_OUT ? "out" : "in", device,
-	       e->tuple.proto == IPPROTO_UDP ? "udp" : "tcp", src, dst, e->rule,
-	       action_name(e->action), shunt_counter_name(e->outcome));
+	if (l->json)
+		print_line_json(&shown);
+	else
+		print_line(&shown);
 	fflush(stdout);
 }
 
@@ -106,10 +145,13 @@ static int log_run(const struct globals *g, void *state, int argc, char **argv)
 	l->json = g->json;
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
-	while (r >= 0 && !want_end && (!l->count || l->seen < l->count) && !ferror(stdout))
+	while (r >= 0 && !want_end && (!l->count || l->seen < l->count) && !ferror(stdout)) {
 		r = poll_events(s, l);
+		if (!r && !want_end && !shunt_is_current(s))
+			r = shunt_err(-ENOENT, "the instance was taken down: there are no more events");
+	}
 	shunt_close(s);
-	return r < 0 ? exit_of(shunt_err(r, "cannot read events: %s", strerror(-r))) : EXIT_DONE;
+	return exit_of(r);
 }
 
 const struct command cmd_log = {

@@ -111,6 +111,14 @@ static void print_help(void)
 	puts("\n'shuntctl COMMAND --help' shows the options of a command.");
 }
 
+static void print_finding_kinds(void)
+{
+	puts("\nkinds of findings:");
+	for (int i = 0; i < SHUNT_FIND_MAX; i++)
+		printf("  %-13s %s\n", shunt_finding_name((enum shunt_finding_kind)i),
+		       shunt_finding_help((enum shunt_finding_kind)i));
+}
+
 static void print_command_help(const struct command *c)
 {
 	printf("usage: shuntctl %s%s%s%s\n\n%s\n", c->words, c->options ? " [OPTION ...]" : "",
@@ -123,6 +131,8 @@ static void print_command_help(const struct command *c)
 	print_options(global_options);
 	if (!strcmp(c->words, "rule add"))
 		printf("\na rule:\n%s", shunt_rule_grammar());
+	if (!strcmp(c->words, "rule check"))
+		print_finding_kinds();
 }
 
 /* ---- options ----------------------------------------------------------------------------------- */

@@ -381,9 +381,10 @@ int shunt_flow_find(struct shunt *s, const struct sockaddr *src, const struct so
 typedef void (*shunt_event_fn)(void *arg, const struct shunt_event *event);
 
 /*
- * Give fn the events there are, then wait up to timeout_ms (-1: for ever) for more. Each event goes
- * to one reader. Returns how many, 0 on timeout, -EINTR if a signal came. The reader is made by
- * the first call and freed by shunt_close().
+ * Give fn the events there are, then wait up to timeout_ms (-1: for ever) for more. There
+ * is one reader of an instance: -EBUSY with a message for a second. Returns how many, 0 on timeout,
+ * -EINTR if a signal came; other errors have been told. The reader is made by the first call and
+ * freed by shunt_close().
  */
 int shunt_events_poll(struct shunt *s, int timeout_ms, shunt_event_fn fn, void *arg);
 

@@ -289,6 +289,21 @@ completion() {
 	COMP_WORDS=(shuntctl up -i '') COMP_CWORD=3
 	_shuntctl
 	[[ " ${COMPREPLY[*]} " == *' lo '* ]] || fail "no 'lo' in: ${COMPREPLY[*]}"
+	COMP_WORDS=(shuntctl rule add 10 '') COMP_CWORD=4
+	_shuntctl
+	same_lists 'words of rules in grammar and completion' \
+		"$("$SHUNTCTL" rule add --help |
+			sed -nE '/^MATCH/,/^ADDRS/s/^  ([a-z]+).*/\1/p'; printf '%s\n' any not open closed src rule)" \
+		"$(printf '%s\n' "${COMPREPLY[@]}")"
+	COMP_WORDS=(shuntctl apply --d) COMP_CWORD=2
+	_shuntctl
+	same 'an option with two words' "${COMPREPLY[*]}" --dry-run
+	COMP_WORDS=(shuntctl rule check --kind dup) COMP_CWORD=4
+	_shuntctl
+	same 'a kind of finding' "${COMPREPLY[*]}" duplicate
+	COMP_WORDS=(shuntctl apply "$ROOT/READ") COMP_CWORD=2
+	_shuntctl
+	same 'a file' "${COMPREPLY[*]}" "$ROOT/README.md"
 }
 
 quickstart() {
