@@ -15,6 +15,7 @@ struct status {
 	struct shunt_target_info targets[SHUNT_MAX_TARGETS];
 	int n_targets;
 	size_t n_rules;
+	struct shunt_memory memory;
 	uint64_t counters[SHUNT_CTR_MAX];
 	char conflicts[MAX_CONFLICTS][256];
 	int n_conflicts;
@@ -29,6 +30,9 @@ static int collect(struct shunt *s, struct status *st)
 		return r;
 	st->n_rules = rules.n;
 	shunt_rules_clear(&rules);
+	r = shunt_memory_read(s, &st->memory);
+	if (r)
+		return r;
 	st->instance = *shunt_instance_info(s);
 	st->pin_dir = shunt_pin_dir(s);
 	st->n_devices = shunt_device_states(s, st->devices, SHUNT_MAX_DEVICES);
@@ -84,6 +88,16 @@ static struct json_object *targets_json(const struct status *st)
 	return array;
 }
 
+static struct json_object *memory_json(const struct shunt_memory *m)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "all", json_object_new_uint64(m->all));
+	json_object_object_add(o, "rules", json_object_new_uint64(m->rules));
+	json_object_object_add(o, "rules_used", json_object_new_uint64(m->rules_used));
+	return o;
+}
+
 static void status_json(const struct globals *g, const struct status *st)
 {
 	struct json_object *o = json_object_new_object(), *counters = json_object_new_object(),
@@ -103,6 +117,7 @@ static void status_json(const struct globals *g, const struct status *st)
 	json_object_object_add(o, "pref", json_object_new_int64(st->instance.pref));
 	json_object_object_add(o, "devices", devices_json(st));
 	json_object_object_add(o, "rules", json_object_new_int64((int64_t)st->n_rules));
+	json_object_object_add(o, "memory", memory_json(&st->memory));
 	json_object_object_add(o, "targets", targets_json(st));
 	json_object_object_add(o, "conflicts", conflicts);
 	json_object_object_add(o, "counters", counters);
@@ -125,6 +140,11 @@ static void device_text(const struct shunt_device_state *d)
 								 : "NONE");
 }
 
+static double megabytes(uint64_t bytes)
+{
+	return (double)bytes / 1e6;
+}
+
 static void status_text(const struct globals *g, const struct status *st)
 {
 	printf("instance %s\n  pins: %s\n  marks: steer 0x%x, own 0x%x; table %u, rules at %u\n",
@@ -134,7 +154,10 @@ static void status_text(const struct globals *g, const struct status *st)
 	puts("devices");
 	for (int i = 0; i < st->n_devices; i++)
 		device_text(&st->devices[i]);
-	printf("rules\n  %zu\ntargets\n", st->n_rules);
+	printf("rules\n  %zu\n", st->n_rules);
+	printf("memory\n  %.1f MB, of which rules and sets %.1f MB (%.1f MB in use)\ntargets\n",
+	       megabytes(st->memory.all), megabytes(st->memory.rules),
+	       megabytes(st->memory.rules_used));
 	for (int i = 0; i < st->n_targets; i++)
 		printf("  %s: %u IPv4 and %u IPv6 sockets live\n", st->targets[i].target.name,
 		       st->targets[i].live_v4, st->targets[i].live_v6);

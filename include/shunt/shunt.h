@@ -225,6 +225,14 @@ int shunt_counters_read(struct shunt *s, uint64_t *out);
 const char *shunt_counter_name(enum shunt_counter c);
 const char *shunt_counter_help(enum shunt_counter c);
 
+/* Bytes of kernel memory. */
+struct shunt_memory {
+	uint64_t all;	     /* of all maps of the instance */
+	uint64_t rules;	     /* of these, of the map with rules and sets */
+	uint64_t rules_used; /* of it in use; the rest is room for changes */
+};
+int shunt_memory_read(const struct shunt *s, struct shunt_memory *out);
+
 /* Slots in use, in slot order. Returns the count written, at most max. */
 int shunt_devices_read(struct shunt *s, struct shunt_device *out, size_t max);
 

@@ -68,6 +68,11 @@ errors() {
 	same 'sets, at the end' "$(ctl set list)" ''
 }
 
+# memory WHAT: bytes, as status says
+memory() {
+	ctl --json status | jq ".memory.$1"
+}
+
 # A hundred thousand prefixes of each family, and one of them is the client's.
 many() {
 	lab_up
@@ -79,7 +84,15 @@ many() {
 	awk 'BEGIN { for (i = 0; i < 100000; i++) {
 		printf "%d.%d.%d.%d/%d\n", 20 + i % 100, i / 100 % 256, i / 25600, i % 7 * 32, 27
 		printf "2001:db8:%x:%x::/64\n", i / 1000, i % 1000 } }' >"$T/many"
+	local empty full
+
+	empty=$(memory rules_used)
 	ctl set load many "$T/many"
+	full=$(memory rules_used)
+	at_least 'bytes for 200,000 prefixes' $((full - empty)) 5000000
+	at_most 'bytes for 200,000 prefixes' $((full - empty)) 12000000
+	at_least 'bytes of the map' "$(memory rules)" "$full"
+	at_least 'bytes of all maps' "$(memory all)" "$(memory rules)"
 	same 'prefixes' "$(ctl --json set list | jq '.[0].prefixes')" "$(sort -u "$T/many" | wc -l)"
 	steered_after http://10.2.0.2/hello 0
 	steered_after 'http://[fd02::2]/hello' 0
