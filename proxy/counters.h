@@ -25,6 +25,10 @@
 	X(SELF, "self", "refused: would connect the proxy to itself")                           \
 	X(DESTINATION, "destination", "refused: the destination is no unicast address of a net") \
 	X(LIMIT, "limit", "no descriptor or memory for the connection to the server")           \
+	X(CONNECTIONS, "limit-connections", "over limit-connections of the target")             \
+	X(RATE, "limit-rate", "over limit-rate of the target")                                  \
+	X(SOURCE_CONNECTIONS, "limit-source-connections", "over limit-source-connections")      \
+	X(SOURCE_RATE, "limit-source-rate", "over limit-source-rate")                           \
 	X(NO_PORT, "no-port", "no source port was free")                                        \
 	X(KILLED, "killed", "ended by a command, or the proxy ended first")                     \
 	X(ERROR, "error", "any other error")
@@ -48,6 +52,8 @@ enum flow_reason {
 	X(PORT_RETRIES, "port_retries", "source port or address not free, another was used")    \
 	X(UPSTREAM_RETRIES, "upstream_retries", "connections to another upstream after one failed") \
 	X(UPSTREAMS_OUT, "upstreams_out", "upstreams taken out because connections failed")     \
+	X(BYTE_PAUSES, "byte_pauses", "times reading paused at a limit of bytes")               \
+	X(SOURCES_FULL, "sources_full", "connections whose source no limit had room to count")  \
 	X(GUARD_FULL, "guard_full", "connections the loop guard had no room for")               \
 	X(LOG_DROPPED, "log_dropped", "flow lines and messages nobody read in time")
 

@@ -12,6 +12,7 @@
 #include "loop.h"
 #include "relay.h"
 #include "shunt/shunt.h"
+#include "throttle.h"
 #include "upstream.h"
 
 enum {
@@ -158,6 +159,23 @@ static void warn_refused(struct flow *f, enum flow_reason reason)
 					     : "not a unicast address of a network");
 }
 
+static enum flow_reason pass_limits(struct flow *f)
+{
+	const struct target_settings *s = f->target->settings;
+	struct loop *l = f->loop;
+	enum flow_reason reason;
+	bool full;
+
+	if (!limit_is_wanted(s))
+		return FLOW_END_FIN;
+	reason = limit_enter(f->target->target->limits, s, &f->client.ip, l->now, &f->pass, &full);
+	if (full)
+		count_add(&l->counters.v[COUNT_SOURCES_FULL], 1);
+	if (reason == FLOW_END_FIN && !throttle_new(f))
+		reason = FLOW_END_LIMIT;
+	return reason;
+}
+
 void flow_start(struct loop *l, struct target_loop *target, int fd,
 		const struct sockaddr_storage *peer)
 {
@@ -195,6 +213,11 @@ void flow_start(struct loop *l, struct target_loop *target, int fd,
 			     &f->destination);
 	if (reason != FLOW_END_FIN) {
 		warn_refused(f, reason);
+		flow_close(f, reason);
+		return;
+	}
+	reason = pass_limits(f);
+	if (reason != FLOW_END_FIN) {
 		flow_close(f, reason);
 		return;
 	}
@@ -413,6 +436,8 @@ void flow_close(struct flow *f, enum flow_reason reason)
 	atomic_fetch_sub(&l->shared->connections, 1);
 	flowlog_flow(&l->log, f);
 	upstream_release(f);
+	throttle_free(f);
+	limit_leave(f->target->target->limits, &f->pass);
 	target_forget_flow(f->target);
 	TAILQ_INSERT_TAIL(&l->dead, f, link);
 }

@@ -12,6 +12,7 @@
 
 #include "address.h"
 #include "counters.h"
+#include "limit.h"
 #include "wheel.h"
 
 struct dial;
@@ -19,6 +20,7 @@ struct held;
 struct loop;
 struct pipe;
 struct target_loop;
+struct throttle;
 
 enum flow_state {
 	FLOW_CONNECTING, /* to the server; the client waits */
@@ -66,6 +68,8 @@ struct flow {
 	uint32_t unacked;	  /* at the last look, to see slow receivers move */
 	uint32_t rule;		  /* priority, if rule_known */
 	struct dial *dial;	  /* upstream.h; NULL once connected, or for one server only */
+	struct throttle *throttle; /* NULL without a limit of bytes */
+	struct limit_pass pass;
 	uint16_t pool_at;	  /* of the target's source pool: source_pool.h */
 	uint8_t upstream;	  /* of the target's, plus 1; 0: the original destination */
 	uint8_t state;		  /* enum flow_state */

@@ -12,7 +12,9 @@ int target_new(struct target **out, struct target_settings *settings,
 	if (!t)
 		return -ENOMEM;
 	if (balance_init(&t->balance, settings, before ? &before->balance : NULL) < 0 ||
-	    source_pool_init(&t->pool, settings) < 0) {
+	    source_pool_init(&t->pool, settings) < 0 ||
+	    limit_init(&t->limits, settings, before ? before->limits : NULL) < 0) {
+		source_pool_release(&t->pool);
 		balance_release(&t->balance);
 		free(t);
 		return -ENOMEM;
@@ -27,6 +29,7 @@ void target_put(struct target *t)
 {
 	if (atomic_fetch_sub(&t->users, 1) > 1)
 		return;
+	limit_put(t->limits);
 	source_pool_release(&t->pool);
 	balance_release(&t->balance);
 	target_settings_put(t->settings);

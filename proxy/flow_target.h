@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "balance.h"
+#include "limit.h"
 #include "settings.h"
 #include "source_pool.h"
 
@@ -23,6 +24,7 @@ struct target {
 	struct target_settings *settings; /* one use of them is ours */
 	struct balance balance; /* of upstreams; empty: the original destination */
 	struct source_pool pool;
+	struct limit_state *limits;
 	_Atomic uint32_t users; /* target_loops, and who made it */
 };
 

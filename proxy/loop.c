@@ -347,6 +347,7 @@ int loop_new(struct loop **out, struct shared *shared, uint32_t n_ports, int don
 	l->linger.ring = linger_rang;
 	l->commands.ready = command_came;
 	TAILQ_INIT(&l->alarms);
+	throttle_init(&l->throttled);
 	slab_init(&l->flows, sizeof(struct flow));
 	pipe_pool_init(&l->pipes, &shared->pipes);
 	flowlog_init(&l->log, l);
@@ -389,6 +390,7 @@ void loop_free(struct loop *l)
 		close(l->epoll_fd);
 	if (l->command_fd >= 0)
 		close(l->command_fd);
+	throttle_release(&l->throttled);
 	pipe_pool_release(&l->pipes);
 	slab_release(&l->flows);
 	free(l);

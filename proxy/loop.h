@@ -29,6 +29,7 @@
 #include "pipe_pool.h"
 #include "shared.h"
 #include "slab.h"
+#include "throttle.h"
 #include "watch.h"
 #include "wheel.h"
 
@@ -63,6 +64,7 @@ struct loop {
 	struct shared *shared;
 	struct shunt *shunt; /* to ask for rules in the flow log; NULL without it */
 	struct alarm tick;   /* of the wheel, while it is not empty */
+	struct throttle_heap throttled;
 	struct alarm linger; /* while a flow waits for its last bytes to be acknowledged */
 	struct watch commands;
 	TAILQ_HEAD(, alarm) alarms; /* those that are set: a handful */

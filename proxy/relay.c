@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "loop.h"
+#include "throttle.h"
 
 enum {
 	CHUNK = sizeof(((struct loop *)0)->buffer), /* of a copy: also the most a flow stores */
@@ -108,6 +109,8 @@ static void end_was_read(struct flow *f, enum side side, size_t n)
 	e->bytes += n;
 	f->active = f->loop->now;
 	count_add(&f->loop->counters.v[side == CLIENT ? COUNT_BYTES_UP : COUNT_BYTES_DOWN], n);
+	if (f->throttle)
+		throttle_read(f, side, n);
 }
 
 /* Nothing was read: by an end, an error, or for the time being. */
@@ -204,11 +207,23 @@ static void judge_bulk(struct end *e, size_t n)
 		e->bulk++;
 }
 
+/* How much to read in one go. */
+static size_t at_once(const struct flow *f, size_t most)
+{
+	return f->throttle && f->throttle->quantum < most ? f->throttle->quantum : most;
+}
+
+/* Is there something to read that may be read now? */
+static bool may_read(const struct flow *f, enum side from)
+{
+	return f->end[from].readable && !throttle_is_paused(f->throttle, from);
+}
+
 static enum step copy(struct flow *f, enum side from, size_t *moved)
 {
 	struct loop *l = f->loop;
 	struct end *e = &f->end[from];
-	size_t size = l->held_bytes < HELD_RICH ? CHUNK : CHUNK_POOR;
+	size_t size = at_once(f, l->held_bytes < HELD_RICH ? CHUNK : CHUNK_POOR);
 	ssize_t n = recv(e->fd, l->buffer, size, 0);
 	size_t taken;
 
@@ -266,7 +281,7 @@ static void put_pipe(struct flow *f, struct end *e)
 static enum step splice_on(struct flow *f, enum side from, size_t *moved)
 {
 	struct end *e = &f->end[from];
-	ssize_t n = splice(e->fd, NULL, e->pipe->write_fd, NULL, SPLICE_BYTES,
+	ssize_t n = splice(e->fd, NULL, e->pipe->write_fd, NULL, at_once(f, SPLICE_BYTES),
 			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
 	if (n <= 0)
@@ -347,7 +362,7 @@ static void move(struct flow *f, enum side from)
 
 	if (to->writable && !to->broken)
 		flush(f, from);
-	while (f->state != FLOW_CLOSED && e->readable && to->writable && !to->broken) {
+	while (f->state != FLOW_CLOSED && may_read(f, from) && to->writable && !to->broken) {
 		enum step step;
 
 		if (moved >= TURN_BYTES) {
@@ -376,9 +391,11 @@ static bool is_spent(const struct end *e)
 	return e->broken && !e->readable && is_empty(e);
 }
 
-static bool can_move(const struct end *from, const struct end *to)
+static bool can_move(const struct flow *f, enum side from)
 {
-	return from->readable && to->writable && !to->broken;
+	const struct end *to = &f->end[!from];
+
+	return may_read(f, from) && to->writable && !to->broken;
 }
 
 void relay_run(struct flow *f)
@@ -398,7 +415,7 @@ void relay_run(struct flow *f)
 		flow_linger(f);
 	else if (c->eof && s->eof && is_empty(c) && is_empty(s))
 		flow_close(f, FLOW_END_FIN);
-	else if (can_move(c, s) || can_move(s, c))
+	else if (can_move(f, CLIENT) || can_move(f, SERVER))
 		/* The second direction found out something about the first. */
 		loop_later(f->loop, f);
 }

@@ -103,6 +103,9 @@ struct target_settings {
 	char *destination;	 /* for the proxy; NULL: the original one */
 	uint32_t proxy_protocol; /* enum header_mode */
 	uint32_t handshake_timeout;
+	/* 0: none */
+	uint32_t limit_connections, limit_rate, limit_bytes;
+	uint32_t limit_source_connections, limit_source_rate, limit_source_bytes;
 };
 
 struct settings {
