@@ -69,6 +69,14 @@ struct {
 	__uint(max_entries, SHUNT_MAX_FLOWS);
 } flows SEC(".maps");
 
+/* Not in `flows`: whoever sprays datagrams must not make flows of a proxy forgotten. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct shunt_udp_key);
+	__type(value, __u64); /* ns: last datagram */
+	__uint(max_entries, SHUNT_MAX_UDP_FLOWS);
+} udp_flows SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct shunt_tuple);

@@ -7,12 +7,14 @@
  *   classify.h  struct packet -> rule
  *   sockets.h   packet -> socket
  *   steer.h     what happens to a TCP packet at each hook
+ *   udp_flows.h which datagrams begin a flow
  *   icmp.h      ICMP errors about our flows
  *   account.h   the one way out, counters
  *   maps.h      the maps
  */
 #include "icmp.h"
 #include "steer.h"
+#include "udp_flows.h"
 
 static __always_inline bool foreign_vlan(const struct __sk_buff *skb)
 {
@@ -40,7 +42,7 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 l2)
 	if (r.p.proto == IPPROTO_TCP)
 		return tcp_in(&r);
 	if (r.p.proto == IPPROTO_UDP)
-		return decide(&r, SHUNT_DIR_IN, true, NULL);
+		return udp(&r, SHUNT_DIR_IN, true);
 	return icmp_in(&r);
 }
 
@@ -66,7 +68,7 @@ static __always_inline int egress(struct __sk_buff *skb, bool link_header)
 	if (r.p.proto == IPPROTO_TCP)
 		return tcp_out(&r, link_header);
 	if (r.p.proto == IPPROTO_UDP)
-		return decide(&r, SHUNT_DIR_OUT, link_header, NULL);
+		return udp(&r, SHUNT_DIR_OUT, link_header);
 	return leave(&r, SHUNT_CTR_OTHER_PROTO, NEXT);
 }
 

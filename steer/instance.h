@@ -9,7 +9,7 @@
 
 /* X(member and pin name): the maps user space works with. */
 #define INSTANCE_MAPS(X)                                                                       \
-	X(ruleset) X(rule_stats) X(targets) X(sockets) X(flows) X(backstop) X(frags)           \
+	X(ruleset) X(rule_stats) X(targets) X(sockets) X(flows) X(udp_flows) X(backstop) X(frags)           \
 	X(counters) X(devices) X(device_slots) X(explain) X(limits) X(events) X(instance)
 
 /* The programs, pinned as "prog_" and this name. */

@@ -18,7 +18,7 @@
 
 #include <linux/types.h>
 
-#define SHUNT_ABI_VERSION 2
+#define SHUNT_ABI_VERSION 3
 #define SHUNT_MAGIC 0x53484e54U /* "SHNT" */
 
 /* ---- limits --------------------------------------------------------------------- */
@@ -31,6 +31,8 @@ enum {
 	SHUNT_MAX_SOCKETS = SHUNT_MAX_TARGETS * SHUNT_TARGET_SLOTS * 2,
 	SHUNT_MAX_DEVICES = 4096,    /* device 0 is never used: 0 means any */
 	SHUNT_MAX_FLOWS = 65536,     /* steered flows remembered (LRU) */
+	SHUNT_MAX_UDP_FLOWS = 65536, /* UDP flows left alone that are remembered (LRU) */
+	SHUNT_UDP_IDLE = 120,	     /* seconds; then a UDP flow is a new one (RFC 4787, REQ-5) */
 	SHUNT_MAX_BACKSTOP = 4096,   /* tuples handed to the SK_LOOKUP program (LRU) */
 	SHUNT_MAX_FRAGS = 4096,	     /* first fragments remembered (LRU) */
 	SHUNT_MAX_RULES = 262144,    /* rules of one generation */
@@ -74,6 +76,7 @@ enum {
 	X(RULE_PASS, "rule_pass", "first packet that a rule passes")                           \
 	X(FAIL_OPEN, "fail_open", "target has no live socket, rule says fail open")            \
 	X(SELF, "reject_self", "aimed at the port of the target's own listener here")          \
+	X(UDP_FLOW, "udp_flow", "datagram of a UDP flow that was left alone before")           \
 	X(NO_RULESET, "no_ruleset", "no rules are loaded")                                     \
 	X(STEER_NEW, "steer_new", "new flow handed to a target")                               \
 	X(STEER_FLOW, "steer_flow", "packet of a steered flow or of its upstream")             \
@@ -193,6 +196,17 @@ struct shunt_flow {
 	__u8 reserved[5];
 };
 
+/*
+ * ---- map: udp_flows (LRU_HASH): UDP flows that were left alone -------------------------
+ * The value is a __u64: ns, when its last datagram came, to a second.
+ */
+struct shunt_udp_key {
+	struct shunt_tuple tuple;
+	__u32 ifindex; /* where it comes by: rules may say `on` */
+	__u8 dir;      /* enum shunt_dir */
+	__u8 reserved[3];
+};
+
 /* ---- map: events (RINGBUF): a flow that a rule with `log` or `audit` decided ------------- */
 struct shunt_event {
 	__u64 time; /* ns */
@@ -287,6 +301,7 @@ struct shunt_explain {
 #ifndef __bpf__
 #include <assert.h>
 static_assert(sizeof(struct shunt_tuple) == 40, "key without holes");
+static_assert(sizeof(struct shunt_udp_key) == 48, "key without holes");
 static_assert(sizeof(struct shunt_event) == 64, "record without holes");
 static_assert(sizeof(struct shunt_target) == 64, "value without holes");
 static_assert(sizeof(struct shunt_device) == 32, "value without holes");

@@ -73,7 +73,7 @@ static void run_packets(struct plane *p, const struct frame *f)
 static void build(struct frame *f, const struct plane *p, bool v6, uint16_t port)
 {
 	frame_ip(f, p->mac, v6);
-	frame_l4(f, IPPROTO_UDP, port);
+	frame_l4(f, IPPROTO_TCP, port);
 	frame_close(f);
 }
 
@@ -248,8 +248,8 @@ static void bystanders(char *text, size_t size)
 
 	for (int i = 0; i < BYSTANDERS; i++) {
 		static const char *const shapes[] = {
-			"udp port %u pass", "port %u to 198.51.100.0/24,2001:db8:2::/48 pass",
-			"port %u from not @x pass", "udp port %u to @w pass",
+			"tcp port %u pass", "port %u to 198.51.100.0/24,2001:db8:2::/48 pass",
+			"port %u from not @x pass", "tcp port %u to @w pass",
 		};
 
 		at += (size_t)snprintf(text + at, size - at, "%u ", 200 + i);

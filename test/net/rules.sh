@@ -99,6 +99,58 @@ direct_flows() {
 	same 'flows that were right' "$(flow_report .ok)" $((HELD + 1))
 }
 
+# udp_echo: on sv, port 9000
+udp_echo() {
+	start_ready echo sv python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(("::", 9000))
+print("ready", file=sys.stderr, flush=True)
+while True:
+    s.sendto(*s.recvfrom(2000))'
+}
+
+# udp_from NS PORT: what comes back for a datagram from that port
+udp_from() {
+	in_ns "$1" python3 - "$SV" "$2" <<-'END'
+		import socket, sys
+		six = ':' in sys.argv[1]
+		s = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+		s.bind(('::' if six else '0.0.0.0', int(sys.argv[2])))
+		s.settimeout(0.5)
+		s.connect((sys.argv[1], 9000))
+		s.send(b'answer')
+		try:
+		    print(s.recv(10).decode())
+		except ConnectionRefusedError:
+		    print('refused')
+		except TimeoutError:
+		    print('nothing')
+	END
+}
+
+# A UDP flow is one 5-tuple, whoever's socket sends it. With a rule that passes it, or none.
+udp_flows() {
+	local dir=$2 ns=$3
+
+	family "$1"
+	lab_up
+	udp_echo
+	up_for "$dir"
+	if [[ $4 == pass ]]; then rules "100 $dir udp to $SV port 9000 pass"; fi
+	same 'to a flow' "$(udp_from "$ns" 5001)" answer
+	rules "100 $dir udp to $SV port 9000 drop"
+	same 'to the flow' "$(udp_from "$ns" 5001)" answer
+	same 'to a new flow' "$(udp_from "$ns" 5002)" nothing
+	rules "100 $dir udp to $SV port 9000 reject"
+	same 'to the flow' "$(udp_from "$ns" 5001)" answer
+	same 'to a new flow' "$(udp_from "$ns" 5002)" refused
+	at_least 'datagrams that went on' "$(counter udp_flow)" 2
+	# What was refused has not begun: it may now.
+	ctl rule flush
+	same 'to the refused flow' "$(udp_from "$ns" 5002)" answer
+}
+
 # ---- which of many rules decides ------------------------------------------------------------------
 
 # Random rules that overlap, real flows, and a plain list that is gone through from its first
@@ -292,6 +344,13 @@ for fam in 4 6; do
 		direct_flows $fam out gw none
 	check "RULE-04-pass-v$fam" "nor those that a rule has passed (IPv$fam)" \
 		direct_flows $fam in cl pass
+done
+for fam in 4 6; do
+	check "RULE-03-udp-v$fam" "a UDP flow of a rule that is replaced goes on (IPv$fam)" \
+		udp_flows $fam in cl pass
+	check "RULE-04-udp-v$fam" "a UDP flow is not touched by a new rule (IPv$fam)" \
+		udp_flows $fam in cl none
+	check "RULE-04-udp-out-v$fam" "nor is one of this host (IPv$fam)" udp_flows $fam out gw none
 done
 check -t 120 RULE-05 "$sets_of_rules sets of overlapping rules decide as a plain list does" \
 	overlapping $sets_of_rules

@@ -30,6 +30,7 @@ struct plane {
 	uint8_t mac[6];
 	struct shunt_rules rules; /* in force */
 	int listener[2];	  /* of the target 'default': IPv4, IPv6; on loopback addresses */
+	bool udp_goes_on;	  /* else each datagram given to it begins a flow */
 	int wire;		  /* AF_PACKET on far, -1 not yet open */
 	int ring;		  /* with a TX ring: frames of which 14 bytes are linear */
 	uint8_t *ring_frame;

@@ -28,9 +28,29 @@ bool plane_needs_wire(const struct frame *f)
 	       (type == 0x86dd && f->len < FRAME_ETH + 40);
 }
 
+/* The flow that this datagram would go on with is one that the plane does not know. */
+static void forget_udp(struct plane *p, const struct frame *f, enum shunt_dir dir)
+{
+	struct shunt_udp_key key = { .ifindex = p->ifindex, .dir = (uint8_t)dir };
+	struct reading r;
+
+	if (p->udp_goes_on)
+		return;
+	oracle_read_wire(&r, f->b, f->len, p->mac);
+	if (r.kind != READING_FLOW || r.proto != IPPROTO_UDP)
+		return;
+	memcpy(key.tuple.saddr, &r.src, 16);
+	memcpy(key.tuple.daddr, &r.dst, 16);
+	key.tuple.sport = htons(r.sport);
+	key.tuple.dport = htons(r.dport);
+	key.tuple.proto = r.proto;
+	bpf_map_delete_elem(p->s->map.udp_flows, &key); /* it need not be there */
+}
+
 void plane_test_run(struct plane *p, const struct plane_run *run, const struct frame *f,
 		    struct plane_result *out)
 {
+	bool egress = run->prog == PROG_OUT_ETH || run->prog == PROG_OUT_L3;
 	struct __sk_buff skb = { .ifindex = run->prog == PROG_LO ? 1 : p->ifindex,
 				 .ingress_ifindex = run->iif,
 				 .mark = run->mark | PLANE_OTHER_MARK,
@@ -43,6 +63,8 @@ void plane_test_run(struct plane *p, const struct plane_run *run, const struct f
 			    .ctx_size_in = sizeof(skb), .ctx_out = &skb,
 			    .ctx_size_out = sizeof(skb), .repeat = 1);
 	memset(out, 0, sizeof(*out));
+	if (!run->explain)
+		forget_udp(p, f, egress ? SHUNT_DIR_OUT : SHUNT_DIR_IN);
 	if (run->explain) {
 		skb.cb[0] = SHUNT_EXPLAIN_CB0;
 		skb.cb[1] = SHUNT_EXPLAIN_CB1;
@@ -162,6 +184,7 @@ void plane_send(struct plane *p, const struct frame *f)
 {
 	if (p->wire < 0)
 		p->wire = open_far();
+	forget_udp(p, f, SHUNT_DIR_IN);
 	if (send(p->wire, f->b, f->len, 0) != (ssize_t)f->len)
 		fail_msg("cannot send %zu bytes: %s", f->len, strerror(errno));
 	wait_counted(p);
@@ -189,6 +212,7 @@ void plane_send_nonlinear(struct plane *p, const struct frame *f)
 
 	if (p->ring < 0)
 		open_ring(p);
+	forget_udp(p, f, SHUNT_DIR_IN);
 	h = (struct tpacket2_hdr *)p->ring_frame;
 	/* The kernel gives the frame back when its sk_buff is freed, maybe by another thread. */
 	while (__atomic_load_n(&h->tp_status, __ATOMIC_ACQUIRE) != TP_STATUS_AVAILABLE) {
