@@ -12,16 +12,11 @@
 #include "loop.h"
 #include "relay.h"
 #include "shunt/shunt.h"
+#include "tcp_options.h"
 #include "throttle.h"
 #include "upstream.h"
 
-enum {
-	KEEPALIVE_AFTER = 60000, /* ms: only flows that get this old pay for the options */
-	KEEPALIVE_IDLE = 180,	 /* seconds; the listeners hand the same to accepted sockets */
-	KEEPALIVE_INTERVAL = 60,
-	KEEPALIVE_COUNT = 5,
-	ABORT_AFTER = 1000,	 /* ms: likewise, see set_abort() */
-};
+enum { ABORT_AFTER = 1000 }; /* ms: only flows that get this old pay for set_abort() */
 
 /* ---- epoll ---- */
 
@@ -278,23 +273,6 @@ void flow_linger(struct flow *f)
 
 /* ---- time ---- */
 
-static void set_keepalive(struct end *e)
-{
-	static const struct {
-		int level, option, value;
-	} options[] = {
-		{ IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE },
-		{ IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL },
-		{ IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT },
-		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
-	};
-
-	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
-		setsockopt(e->fd, options[i].level, options[i].option, &options[i].value,
-			   sizeof(int));
-	e->keepalive = true;
-}
-
 /*
  * The kernel closes the sockets of a process that dies as if it had finished, and a stream that
  * was cut would look whole. With this option it resets them. It costs a call for each end, and
@@ -344,10 +322,14 @@ static void relaying_due(struct flow *f)
 	if (!f->aborts)
 		set_abort(f, true);
 	if (!f->end[SERVER].keepalive) {
-		if (l->now - f->started >= KEEPALIVE_AFTER)
-			set_keepalive(&f->end[SERVER]);
-		else if (due > f->started + KEEPALIVE_AFTER)
-			due = f->started + KEEPALIVE_AFTER;
+		uint64_t age = tcp_keepalive_age(f->target->settings);
+
+		if (l->now - f->started >= age) {
+			f->end[SERVER].keepalive = true;
+			tcp_keepalive(f->end[SERVER].fd, f->target->settings);
+		} else if (due - f->started > age) {
+			due = f->started + age;
+		}
 	}
 	loop_timeout(l, f, due);
 }

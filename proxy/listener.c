@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 #include "loop.h"
+#include "tcp_options.h"
 
-enum { BACKLOG = 4096, BATCH_MAX = 32, FILLED_TO_GROW = 8, PAUSE_MS = 100 };
+enum { BATCH_MAX = 32, FILLED_TO_GROW = 8, PAUSE_MS = 100 };
 
 /* ---- opening, in the supervisor ---- */
 
@@ -23,14 +24,10 @@ static int set_options(int fd, int family, uint32_t mark)
 		{ SOL_SOCKET, SO_MARK, (int)mark },
 		{ family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
 		  family == AF_INET ? IP_TRANSPARENT : IPV6_TRANSPARENT, 1 },
-		/* Accepted sockets inherit these, which saves five calls for each. */
+		/* Accepted sockets inherit these, and those of tcp_options.c. */
 		{ IPPROTO_TCP, TCP_NODELAY, 1 },
 		/* A connection's first byte may be urgent, and is read before epoll tells. */
 		{ SOL_SOCKET, SO_OOBINLINE, 1 },
-		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
-		{ IPPROTO_TCP, TCP_KEEPIDLE, 180 },
-		{ IPPROTO_TCP, TCP_KEEPINTVL, 60 },
-		{ IPPROTO_TCP, TCP_KEEPCNT, 5 },
 	};
 	int one = 1;
 
@@ -47,7 +44,7 @@ static int set_options(int fd, int family, uint32_t mark)
  * Bound to the loopback address: a packet from outside that was not steered cannot reach it.
  * No SO_REUSEPORT: bpf_sk_assign() refuses such sockets on older kernels.
  */
-static int bind_loopback(int fd, int family, uint16_t port)
+static int bind_loopback(int fd, int family, uint16_t port, uint32_t backlog)
 {
 	struct sockaddr_in v4 = {
 		.sin_family = AF_INET,
@@ -63,10 +60,10 @@ static int bind_loopback(int fd, int family, uint16_t port)
 
 	if (bind(fd, sa, family == AF_INET ? sizeof(v4) : sizeof(v6)) < 0)
 		return -errno;
-	return listen(fd, BACKLOG) < 0 ? -errno : 0;
+	return listen(fd, (int)backlog) < 0 ? -errno : 0;
 }
 
-int listener_open(int family, uint16_t port, uint32_t mark)
+int listener_open(int family, uint16_t port, uint32_t mark, uint32_t backlog)
 {
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int r;
@@ -75,7 +72,7 @@ int listener_open(int family, uint16_t port, uint32_t mark)
 		return -errno;
 	r = set_options(fd, family, mark);
 	if (!r)
-		r = bind_loopback(fd, family, port);
+		r = bind_loopback(fd, family, port, backlog);
 	if (r < 0) {
 		close(fd);
 		return r;
@@ -201,10 +198,20 @@ int listener_attach(struct listener *ln, struct loop *l, struct target_loop *tar
 	ln->resume.ring = listener_resume;
 	if (fd < 0)
 		return 0;
-	r = loop_watch(l, fd, &ln->watch);
+	r = tcp_options_of_listener(fd, target->settings);
+	if (!r)
+		r = loop_watch(l, fd, &ln->watch);
 	if (r < 0)
 		listener_close(ln);
 	return r;
+}
+
+void listener_set_target(struct listener *ln, struct target_loop *target)
+{
+	ln->target = target;
+	/* Cannot fail where it has worked before; if it did, the options of before would stay. */
+	if (ln->fd >= 0)
+		tcp_options_of_listener(ln->fd, target->settings);
 }
 
 void listener_drain(struct listener *ln)

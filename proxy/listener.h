@@ -17,7 +17,7 @@ struct loop;
  * A listening TCP socket on the loopback address of family, IP_TRANSPARENT, with mark. port 0:
  * any. Returns the descriptor or -errno; nothing is printed.
  */
-int listener_open(int family, uint16_t port, uint32_t mark);
+int listener_open(int family, uint16_t port, uint32_t mark, uint32_t backlog);
 
 struct target_loop;
 
@@ -34,6 +34,8 @@ struct listener {
 
 /* Takes over fd; -1: none of this family. */
 int listener_attach(struct listener *ln, struct loop *l, struct target_loop *target, int fd);
+/* For what is accepted from now on. */
+void listener_set_target(struct listener *ln, struct target_loop *target);
 /* Accept what is waiting, then close. */
 void listener_drain(struct listener *ln);
 void listener_close(struct listener *ln);

@@ -93,7 +93,7 @@ static void change_over(struct loop *l, struct loop_job *job)
 		target_leave(port->target);
 		port->target = entries[i];
 		for (int v6 = 0; v6 < 2; v6++)
-			port->listeners[v6].target = entries[i];
+			listener_set_target(&port->listeners[v6], entries[i]);
 		entries[i] = NULL; /* the loop's now */
 	}
 }

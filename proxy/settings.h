@@ -90,6 +90,10 @@ struct target_settings {
 	uint32_t connect_timeout; /* seconds, as all times here */
 	uint32_t idle_timeout;
 	uint32_t half_closed_timeout;
+	uint32_t keepalive_idle; /* 0: no probes */
+	uint32_t keepalive_interval, keepalive_count;
+	uint32_t user_timeout;	 /* 0: the kernel's */
+	bool fast_open;
 	struct upstream_list upstreams;
 	uint32_t balance; /* enum balance_mode */
 	uint32_t retries;
@@ -121,6 +125,7 @@ struct settings {
 	uint32_t port;	  /* of the first listeners; 0: the kernel chooses */
 	uint32_t drain_timeout;
 	uint32_t max_connections; /* 0: what the descriptor limit allows */
+	uint32_t backlog;
 	struct target_settings **targets; /* at least one; names differ */
 	uint32_t n_targets;
 	bool named_targets; /* they come from targets: of the file */

@@ -54,13 +54,13 @@ static bool is_without_ipv6(int r)
 	return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL;
 }
 
-static int open_pair(int fds[2], uint16_t port, uint32_t mark)
+static int open_pair(int fds[2], uint16_t port, uint32_t mark, uint32_t backlog)
 {
-	fds[0] = listener_open(AF_INET, port, mark);
+	fds[0] = listener_open(AF_INET, port, mark, backlog);
 	if (fds[0] < 0)
 		return shunt_err(fds[0], "cannot listen on 127.0.0.1 port %u: %s", port,
 				 strerror(-fds[0]));
-	fds[1] = listener_open(AF_INET6, port, mark);
+	fds[1] = listener_open(AF_INET6, port, mark, backlog);
 	if (fds[1] >= 0 || is_without_ipv6(fds[1]))
 		return 0;
 	return shunt_err(fds[1], "cannot listen on ::1 port %u: %s", port, strerror(-fds[1]));
@@ -79,7 +79,8 @@ int sockets_open(struct sockets *s, const struct settings *settings, uint32_t n_
 		return shunt_err(r, "cannot listen: out of memory");
 	s->mark = mark;
 	for (uint32_t i = 0; i < n && !r; i++)
-		r = open_pair(s->fds[i], port ? (uint16_t)(port + i) : 0, mark);
+		r = open_pair(s->fds[i], port ? (uint16_t)(port + i) : 0, mark,
+			      settings->backlog);
 	if (r < 0)
 		sockets_close(s);
 	else if (s->fds[0][1] < 0)

@@ -11,6 +11,7 @@
 #include "handshake.h"
 #include "loop.h"
 #include "shunt/shunt.h"
+#include "tcp_options.h"
 
 enum { PORT_TRIES = 4 }; /* for a connection of the pool, from each address */
 
@@ -132,6 +133,8 @@ static int try_connect(struct flow *f, enum source_mode mode, const struct addre
 	if (fd < 0)
 		return -errno;
 	r = set_int(fd, SOL_SOCKET, SO_MARK, (int)f->loop->shared->mark);
+	if (!r)
+		r = tcp_options_of_server(fd, f->target->settings);
 	if (!r)
 		r = limit_ports(fd, &f->target->settings->source_ports);
 	if (!r && mode != SOURCE_PROXY)
