@@ -22,6 +22,8 @@
 #define SEARCH_MAX_STEPS (1 << 22)
 /* Returning from a step costs as much as a table where returns are not predicted. */
 #define SEARCH_TABLES_AT_ONCE 4
+/* What stands for a class where not sets but prefixes of the port are gone through. */
+#define SEARCH_PORTS (~0U)
 
 struct classify {
 	/* The packet, filled in by the caller between begin and run. */
@@ -50,7 +52,8 @@ struct classify {
 	__u32 n_dst, n_src;	    /* places in them */
 	__u32 after, best, rule;
 	__u32 table, end;	    /* cells: the next one, behind the last */
-	__u32 set, n_sets;	    /* of the table's keyed side: the next one, behind the last */
+	__u32 set, n_sets;	    /* of the table's keyed side, or prefixes of the port: the
+				     * next one, behind the last */
 	__u32 key_class;
 	__u32 bucket, hash;	    /* cell to look at next, 0: the chain is done */
 	__u32 slots_at, hits;	    /* cell looked at, bits of its slots still to try */
@@ -301,7 +304,7 @@ static __always_inline void try_entry(const struct search *s)
 	c->bucket = 0;
 }
 
-/* The key's parts that few tables have. Returns how many sets to try as the last part. */
+/* The key's parts that few tables have. Returns how many values to try as the last part. */
 static __always_inline __u32 hash_rare(struct classify *c, const struct shunt_table *t, __u64 *h)
 {
 	__u32 n = 1;
@@ -320,6 +323,9 @@ static __always_inline __u32 hash_rare(struct classify *c, const struct shunt_ta
 	} else if (t->flags & SHUNT_TABLE_SRC_SET) {
 		n *= c->n_src;
 		c->key_class = c->src_class;
+	} else if (t->flags & SHUNT_TABLE_PORTS) {
+		n *= SHUNT_PORT_PREFIXES;
+		c->key_class = SEARCH_PORTS;
 	} else {
 		c->key_class = 0;
 	}
@@ -343,7 +349,9 @@ static __always_inline int next_set(const struct search *s)
 	struct classify *c = s->c;
 	__u64 h = c->partial;
 
-	if (c->key_class)
+	if (c->key_class == SEARCH_PORTS)
+		h += (__u64)shunt_port_key(c->dport, c->set & 31) * SHUNT_K6;
+	else if (c->key_class)
 		h += class_id(s->arena, c->key_class, c->set) * SHUNT_K6;
 	c->set = c->set + 1;
 	c->hash = shunt_hash_end(h);

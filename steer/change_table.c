@@ -349,6 +349,18 @@ static int remove_item(struct table_change *c, const struct item *it, bool v6)
 	return r;
 }
 
+/* The item, and its pieces from tables of all prefixes of the port. */
+static int remove_levels(struct table_change *c, const struct item *it, bool v6)
+{
+	struct item pieces[PORT_PREFIXES_MAX];
+	size_t n = item_levels(c->a, it, pieces);
+	int r = remove_item(c, it, v6);
+
+	for (size_t i = 0; i < n && !r; i++)
+		r = remove_item(c, &pieces[i], v6);
+	return r;
+}
+
 /* Whether its ranges were cut nobody noted: look for it whole and in pieces. */
 int table_change_remove(struct table_change *c, uint32_t entry)
 {
@@ -362,9 +374,9 @@ int table_change_remove(struct table_change *c, uint32_t entry)
 	for (int v6 = 0; v6 < 2 && !r; v6++) {
 		if (!is_of(e, v6))
 			continue;
-		r = remove_item(c, &it, v6);
+		r = remove_levels(c, &it, v6);
 		for (size_t i = 0; i < n && !r; i++)
-			r = remove_item(c, &pieces[i], v6);
+			r = remove_levels(c, &pieces[i], v6);
 	}
 	return r;
 }

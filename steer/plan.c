@@ -3,7 +3,9 @@
  * Which tables there are: again and again the mask that takes most of the entries that are
  * left, with no more than `limit` of them on one key. Few tables are few probes for each
  * packet; short chains are few entries for each probe. Masks are tried on a sample first.
- * Where no mask takes a fair part, ranges of ports are cut into prefixes, then the limit grows.
+ * Where no mask takes a fair part, ranges of ports are cut into prefixes, for tables whose
+ * keys have prefixes of ports of any length; then the limit grows. On a key only those
+ * count that a packet can come to: none behind one that matches for certain.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,8 +22,15 @@ enum {
 	PLAN_FINALISTS = 6,
 	PLAN_SAMPLE = 2048,
 	PLAN_FAIR_PART = 24,   /* a table should take 1/24 of what is left */
+	PLAN_WHOLE = 6,	       /* tables of whole ranges, while most of what is left are such */
 	PLAN_FILTERED = 3,     /* tables from which on filters are worth their memory */
-	PLAN_MAX_CUT = 400000, /* items, all in all, above which no more ranges are cut */
+	PLAN_MAX_CUT = 2000000, /* items, all in all, above which no more ranges are cut */
+};
+
+/* What stands on the keys of one hash, while a table is tried. */
+struct plan_key {
+	uint16_t n;   /* that a packet may have to look at */
+	uint8_t bits; /* enum shunt_bits of packets that go no further */
 };
 
 struct plan {
@@ -33,8 +42,8 @@ struct plan {
 	uint32_t *left;	      /* owned: indices of items, by priority */
 	size_t n_left;
 	uint32_t *taken;      /* owned: what the table being made takes */
-	uint16_t *counts;     /* owned: items by hash of their key */
-	uint32_t counts_mask;
+	struct plan_key *keys; /* owned: by hash */
+	uint32_t keys_mask;
 	struct shunt_table tables[SHUNT_MAX_TABLES];
 	uint8_t n_tables;
 	uint32_t longest;
@@ -47,18 +56,18 @@ struct candidate {
 
 static int prepare(struct plan *p)
 {
-	size_t n_counts = 4096;
+	size_t n_keys = 4096;
 
-	while (n_counts < 4 * p->n_items)
-		n_counts *= 2;
+	while (n_keys < 4 * p->n_items)
+		n_keys *= 2;
 	free(p->left);
 	free(p->taken);
-	free(p->counts);
+	free(p->keys);
 	p->left = malloc((p->n_items + 1) * sizeof(*p->left));
 	p->taken = malloc((p->n_items + 1) * sizeof(*p->taken));
-	p->counts = malloc(n_counts * sizeof(*p->counts));
-	p->counts_mask = (uint32_t)n_counts - 1;
-	return p->left && p->taken && p->counts ? 0 : -ENOMEM;
+	p->keys = malloc(n_keys * sizeof(*p->keys));
+	p->keys_mask = (uint32_t)n_keys - 1;
+	return p->left && p->taken && p->keys ? 0 : -ENOMEM;
 }
 
 /* ---- candidates ------------------------------------------------------------------------------- */
@@ -72,6 +81,8 @@ static size_t add_candidate(struct candidate *c, size_t n, struct shape s)
 {
 	const uint8_t both = SHUNT_TABLE_DST_SET | SHUNT_TABLE_SRC_SET;
 
+	if (s.flags & SHUNT_TABLE_PORTS)
+		s.dport_len = 0;
 	if ((s.flags & both) == both) {
 		struct shape dst = s;
 
@@ -147,16 +158,26 @@ static size_t add_relaxed(struct candidate *c, size_t n, struct shape s, bool v6
 	t = s;
 	t.dport_len = t.sport_len = 0;
 	n = add_candidate(c, n, t);
-	t.flags &= SHUNT_TABLE_UID;
+	t.flags &= SHUNT_TABLE_UID | SHUNT_TABLE_PORTS;
 	return add_candidate(c, n, t);
 }
 
+/* No table has entries with SHUNT_TABLE_PORTS and such without. */
+static bool same_kind(const struct shape *a, const struct shape *b)
+{
+	return !((a->flags ^ b->flags) & SHUNT_TABLE_PORTS);
+}
+
+/* Of those that are like the first of them. */
 static struct shape meet_of_left(const struct plan *p)
 {
 	struct shape m = p->items[p->left[0]].shape;
 
 	for (size_t i = 1; i < p->n_left; i++)
-		m = shape_meet(m, p->items[p->left[i]].shape);
+		if (same_kind(&m, &p->items[p->left[i]].shape))
+			m = shape_meet(m, p->items[p->left[i]].shape);
+	if (m.flags & SHUNT_TABLE_PORTS)
+		m.dport_len = 0;
 	return m;
 }
 
@@ -172,7 +193,9 @@ static size_t candidates(const struct plan *p, size_t step, struct frequent *sha
 		n = add_candidate(out, n, shapes[i].shape);
 	for (size_t i = 0; i < n_shapes; i++)
 		for (size_t k = 0; k < i; k++)
-			n = add_candidate(out, n, shape_meet(shapes[i].shape, shapes[k].shape));
+			if (same_kind(&shapes[i].shape, &shapes[k].shape))
+				n = add_candidate(out, n,
+						  shape_meet(shapes[i].shape, shapes[k].shape));
 	for (size_t i = 0; i < n_shapes; i++)
 		n = add_relaxed(out, n, shapes[i].shape, p->v6);
 	return n;
@@ -193,26 +216,41 @@ static struct shape one_set(struct shape s)
 	return s;
 }
 
+/* May the item stand on the key, behind those that do already? */
+static bool key_take(struct plan_key *key, const struct shape *table, const struct item *it,
+		     uint32_t limit)
+{
+	if ((it->bits & key->bits) == it->bits)
+		return true;
+	if (key->n >= limit)
+		return false;
+	key->n += key->n < UINT16_MAX;
+	if (item_is_certain(table, it) && (it->bits & key->bits) == key->bits)
+		key->bits = it->bits;
+	return true;
+}
+
 /* What the table would take of each step-th item that is left: many, on short chains. */
 static int64_t score_of(struct plan *p, const struct shape *s, size_t step, uint32_t limit)
 {
 	size_t sampled = p->n_left / step + 1, mask = 1023;
 	struct shunt_table t;
+	struct plan_key *key;
 	int64_t score = 0;
-	uint16_t *count;
 
-	while (mask < 4 * sampled && mask < p->counts_mask)
+	while (mask < 4 * sampled && mask < p->keys_mask)
 		mask = mask * 2 + 1;
 	table_init(&t, s);
-	memset(p->counts, 0, (mask + 1) * sizeof(*p->counts));
+	memset(p->keys, 0, (mask + 1) * sizeof(*p->keys));
 	for (size_t i = 0; i < p->n_left; i += step) {
 		const struct item *it = &p->items[p->left[i]];
 
 		if (!fits(s, it))
 			continue;
-		count = &p->counts[table_hash(&t, it, p->v6) & mask];
-		if (*count < limit && *count < UINT16_MAX)
-			score += 256 - (*count)++ * 128 / limit;
+		key = &p->keys[table_hash(&t, it, p->v6) & mask];
+		score += 256 - (int64_t)key->n * 128 / limit;
+		if (!key_take(key, s, it, limit))
+			score -= 256 - (int64_t)key->n * 128 / limit;
 	}
 	return score;
 }
@@ -262,16 +300,15 @@ static size_t take(struct plan *p, const struct shape *s, uint32_t limit)
 {
 	struct shunt_table t;
 	size_t n = 0, kept = 0;
-	uint16_t *count;
+	struct plan_key *key;
 
 	table_init(&t, s);
-	memset(p->counts, 0, (p->counts_mask + 1) * sizeof(*p->counts));
+	memset(p->keys, 0, (p->keys_mask + 1) * sizeof(*p->keys));
 	for (size_t i = 0; i < p->n_left; i++) {
 		const struct item *it = &p->items[p->left[i]];
 
-		count = &p->counts[table_hash(&t, it, p->v6) & p->counts_mask];
-		if (fits(s, it) && *count < limit) {
-			*count += *count < UINT16_MAX;
+		key = &p->keys[table_hash(&t, it, p->v6) & p->keys_mask];
+		if (fits(s, it) && key_take(key, s, it, limit)) {
 			p->taken[n++] = p->left[i];
 		} else {
 			p->left[kept++] = p->left[i];
@@ -340,26 +377,55 @@ static void filter_taken(struct plan *p, uint32_t filters_at, size_t n)
 		filter_add(p->a, filters_at, id, &p->items[p->taken[i]], p->v6, all);
 }
 
+/* A key has a set or all prefixes of the port, not both. */
+static bool has_set(const struct item *it)
+{
+	return it->shape.flags & (SHUNT_TABLE_DST_SET | SHUNT_TABLE_SRC_SET);
+}
+
+/* Are ranges of ports what most of those that are left have, and tables could tell them by? */
+static bool are_mostly_ranges(const struct plan *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_left; i++) {
+		const struct item *it = &p->items[p->left[i]];
+
+		n += it->loose & LOOSE_DPORT && !has_set(it);
+	}
+	return 2 * n >= p->n_left;
+}
+
+/* The item's pieces, at most max; itself if it has none. */
+static size_t cut_item(const struct plan *p, const struct item *it, bool levels,
+		       struct item *out, size_t max)
+{
+	size_t n = 0;
+
+	if (!levels || has_set(it))
+		n = item_cut(p->a, it, out, max < ITEM_CUT_MAX ? max : ITEM_CUT_MAX);
+	else if (max >= PORT_PREFIXES_MAX)
+		n = item_levels(p->a, it, out);
+	if (!n)
+		out[n++] = *it;
+	return n;
+}
+
 /* Cut the ranges of what is left. The items get a new order, by priority as before. */
 static int cut_left(struct plan *p)
 {
-	size_t room = p->n_left + PLAN_MAX_CUT, n = 0, pieces;
+	size_t room = p->n_left + PLAN_MAX_CUT;
 	struct item *items = malloc(room * sizeof(*items));
+	bool levels = are_mostly_ranges(p);
+	size_t n = 0;
 	int r;
 
 	p->cut = true;
 	if (!items)
 		return -ENOMEM;
-	for (size_t i = 0; i < p->n_left; i++) {
-		const struct item *it = &p->items[p->left[i]];
-		size_t max = room - n - (p->n_left - i);
-
-		max = max < ITEM_CUT_MAX ? max : ITEM_CUT_MAX;
-		pieces = item_cut(p->a, it, items + n, max);
-		if (!pieces)
-			items[n] = *it;
-		n += pieces ? pieces : 1;
-	}
+	for (size_t i = 0; i < p->n_left; i++)
+		n += cut_item(p, &p->items[p->left[i]], levels, items + n,
+			      room - n - (p->n_left - i) + 1);
 	free(p->items);
 	p->items = items;
 	p->n_items = n;
@@ -370,6 +436,12 @@ static int cut_left(struct plan *p)
 	return r;
 }
 
+/* Are there tables enough that know nothing of ports, and more would not help? */
+static bool wants_cut(const struct plan *p)
+{
+	return !p->cut && p->n_tables >= PLAN_WHOLE && are_mostly_ranges(p);
+}
+
 static int make_tables(struct plan *p, uint32_t filters_at)
 {
 	uint32_t limit = PLAN_LIMIT;
@@ -378,7 +450,11 @@ static int make_tables(struct plan *p, uint32_t filters_at)
 	int r = 0;
 
 	while (p->n_left && !r) {
-		if (p->n_tables == PLAN_TABLES - 1) {
+		if (wants_cut(p))
+			r = cut_left(p);
+		if (r)
+			return r;
+		if (p->n_tables >= PLAN_TABLES - 2) { /* the last of both kinds */
 			shape = one_set(meet_of_left(p));
 			limit = ~0U;
 		} else {
@@ -445,6 +521,6 @@ int plan_tables(struct arena *a, struct item *items, size_t n, bool v6)
 	free(p.items);
 	free(p.left);
 	free(p.taken);
-	free(p.counts);
+	free(p.keys);
 	return r;
 }

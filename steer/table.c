@@ -31,6 +31,16 @@ struct shape shape_meet(struct shape a, struct shape b)
 	return m;
 }
 
+bool item_is_certain(const struct shape *table, const struct item *it)
+{
+	const struct shape *s = &it->shape;
+
+	return !it->loose && table->dst_len == s->dst_len && table->src_len == s->src_len &&
+	       (table->dport_len == s->dport_len || table->flags & SHUNT_TABLE_PORTS) &&
+	       table->sport_len == s->sport_len && table->uid_len == s->uid_len &&
+	       table->flags == s->flags;
+}
+
 static uint8_t common16(uint16_t lo, uint16_t hi)
 {
 	return lo == hi ? 16 : (uint8_t)(__builtin_clz((uint32_t)(lo ^ hi)) - 16);
@@ -39,6 +49,14 @@ static uint8_t common16(uint16_t lo, uint16_t hi)
 static uint16_t mask16(uint8_t len)
 {
 	return len ? (uint16_t)(0xffffU << (16 - len)) : 0;
+}
+
+/* Is the range all that has its common prefix? */
+static bool is_prefix(uint16_t lo, uint16_t hi)
+{
+	uint16_t host = (uint16_t)~mask16(common16(lo, hi));
+
+	return !(lo & host) && (hi & host) == host;
 }
 
 static uint32_t mask32(uint8_t len)
@@ -78,6 +96,7 @@ static void fill_owner(struct item *it, const struct shunt_entry2 *e,
 		it->shape.uid_len = rule->uid_lo == rule->uid_hi
 			? 32 : (uint8_t)__builtin_clz(rule->uid_lo ^ rule->uid_hi);
 		it->shape.flags |= SHUNT_TABLE_UID;
+		it->loose |= rule->uid_lo == rule->uid_hi ? 0 : LOOSE_OTHER;
 	}
 	if (e->flags & SHUNT_ENTRY_CGROUP) {
 		it->cgroup = rule->cgroup;
@@ -99,6 +118,10 @@ void item_of_entry(const struct arena *a, uint32_t entry, struct item *out)
 	out->shape.dport_len = common16(e->dport_lo, e->dport_hi);
 	out->shape.sport_len = common16(e->sport_lo, e->sport_hi);
 	out->shape.flags = e->device ? SHUNT_TABLE_DEVICE : 0;
+	out->bits = e->bits;
+	out->loose = (is_prefix(e->dport_lo, e->dport_hi) ? 0 : LOOSE_DPORT) |
+		     (is_prefix(e->sport_lo, e->sport_hi) ? 0 : LOOSE_SPORT) |
+		     (e->flags & (SHUNT_ENTRY_NOT_DST | SHUNT_ENTRY_NOT_SRC) ? LOOSE_OTHER : 0);
 	fill_addrs(out, e);
 	fill_owner(out, e, arena_at(a, e->rule));
 }
@@ -135,7 +158,24 @@ size_t item_cut(const struct arena *a, const struct item *it, struct item *out, 
 			out[n].shape.dport_len = d[i].len;
 			out[n].sport = s[k].port;
 			out[n].shape.sport_len = s[k].len;
+			out[n].loose &= (uint8_t)~(LOOSE_DPORT | LOOSE_SPORT);
 		}
+	}
+	return n;
+}
+
+size_t item_levels(const struct arena *a, const struct item *it, struct item *out)
+{
+	const struct shunt_entry2 *e = arena_at(a, it->entry);
+	struct port_prefix d[PORT_PREFIXES_MAX] = { { it->dport, it->shape.dport_len } };
+	size_t n = it->loose & LOOSE_DPORT ? port_prefixes(e->dport_lo, e->dport_hi, d) : 1;
+
+	for (size_t i = 0; i < n; i++) {
+		out[i] = *it;
+		out[i].dport = d[i].port;
+		out[i].shape.dport_len = d[i].len;
+		out[i].shape.flags |= SHUNT_TABLE_PORTS;
+		out[i].loose &= (uint8_t)~LOOSE_DPORT;
 	}
 	return n;
 }
@@ -189,6 +229,8 @@ uint32_t table_hash(const struct shunt_table *t, const struct item *it, bool v6)
 		h += it->dst_set * SHUNT_K6;
 	else if (t->flags & SHUNT_TABLE_SRC_SET)
 		h += it->src_set * SHUNT_K6;
+	else if (t->flags & SHUNT_TABLE_PORTS)
+		h += (uint64_t)shunt_port_key(it->dport, it->shape.dport_len) * SHUNT_K6;
 	return shunt_hash_end(h);
 }
 

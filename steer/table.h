@@ -21,7 +21,16 @@ struct item {
 	uint64_t dst[2], src[2], cgroup;
 	uint32_t entry, priority, uid;
 	uint16_t dport, sport, device, dst_set, src_set;
+	uint8_t bits;  /* enum shunt_bits of the entry */
+	uint8_t loose; /* enum item_loose */
 	struct shape shape;
+};
+
+/* What a packet with the item's key, whole, may still fail at. */
+enum item_loose {
+	LOOSE_DPORT = 1 << 0, /* a range that is no prefix */
+	LOOSE_SPORT = 1 << 1,
+	LOOSE_OTHER = 1 << 2, /* `not`, a range of uids */
 };
 
 struct port_prefix {
@@ -40,16 +49,21 @@ size_t port_prefixes(uint16_t lo, uint16_t hi, struct port_prefix *out);
  */
 size_t item_cut(const struct arena *a, const struct item *it, struct item *out, size_t max);
 enum { ITEM_CUT_MAX = 16 };
+/* The item's pieces for a table with SHUNT_TABLE_PORTS; `out` has room for PORT_PREFIXES_MAX. */
+size_t item_levels(const struct arena *a, const struct item *it, struct item *out);
 
 static inline bool shape_covers(const struct shape *table, const struct shape *item)
 {
 	return table->dst_len <= item->dst_len && table->src_len <= item->src_len &&
 	       table->dport_len <= item->dport_len && table->sport_len <= item->sport_len &&
 	       table->uid_len <= item->uid_len && !(table->flags & ~item->flags) &&
+	       !((table->flags ^ item->flags) & SHUNT_TABLE_PORTS) &&
 	       (!(table->flags & SHUNT_TABLE_CGROUP) || table->level == item->level);
 }
 
-/* The finest shape that covers both. */
+/* Does a packet with the table's key of the item match it for certain? */
+bool item_is_certain(const struct shape *table, const struct item *it);
+/* The finest shape that covers both, where both or neither are for SHUNT_TABLE_PORTS. */
 struct shape shape_meet(struct shape a, struct shape b);
 
 /* A table without buckets. */

@@ -18,7 +18,7 @@
 #include "shunt/abi.h"
 
 #define SHUNT_ARENA_MAGIC 0x53484152U /* "SHAR" */
-#define SHUNT_ARENA_ABI 1
+#define SHUNT_ARENA_ABI 2
 
 enum {
 	SHUNT_CELL = 64,
@@ -77,7 +77,10 @@ enum shunt_table_flag {
 	SHUNT_TABLE_SRC_SET = 1 << 2, /* or of the source, never both */
 	SHUNT_TABLE_CGROUP = 1 << 3,  /* the key holds the cgroup at cgroup_level */
 	SHUNT_TABLE_UID = 1 << 4,     /* packets without a uid need not look */
+	SHUNT_TABLE_PORTS = 1 << 5,   /* the key holds a prefix of the destination port, of any
+				       * length: packets look for each; never with a set */
 };
+enum { SHUNT_PORT_PREFIXES = 17 }; /* lengths that a port's prefix may have */
 
 /* A hash table of the entries whose match is at least as narrow as its masks. */
 struct shunt_table {
@@ -249,6 +252,12 @@ static inline __attribute__((always_inline)) __u32 shunt_hash_end(__u64 h)
 	h ^= h >> 29;
 	h *= SHUNT_K7;
 	return h >> 32 | 0x80000000U;
+}
+
+/* Of a table with SHUNT_TABLE_PORTS. */
+static inline __attribute__((always_inline)) __u32 shunt_port_key(__u32 port, __u32 len)
+{
+	return len << 16 | port >> (16 - len);
 }
 
 static inline __attribute__((always_inline)) __u32 shunt_filter_slot4(__u64 low)

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "change.h"
+#include "generation.h"
 #include "mutation.h"
 #include "prepared.h"
 
@@ -23,6 +25,9 @@ enum {
 	MUTATED_SETS = 100,
 	MUTATED_PACKETS = 2048,
 	MUTATED_RULES = 40,
+	CROWDED_SETS = 40,
+	CROWDED_PACKETS = 4096,
+	DELETED = 30, /* of each, in place */
 };
 
 /* Was the packet asked about the rules at all? */
@@ -111,6 +116,68 @@ static void REFERENCE_ten_million_pairs(void **state)
 	assert_true(pairs >= 10000000 && decided > pairs / 4 && decided < pairs - pairs / 20);
 }
 
+static bool has_port_tables(struct questions *q, int instance)
+{
+	struct arena a;
+	bool found = false;
+
+	assert_int_equal(generation_open(&a, &q->instances[instance]), 0);
+	for (int v6 = 0; v6 < 2; v6++) {
+		const struct shunt_table *t = arena_at(&a, arena_gen(&a)->tables_at[v6]);
+
+		for (int i = 0; i < arena_gen(&a)->n_tables[v6]; i++)
+			found |= t[i].flags & SHUNT_TABLE_PORTS;
+	}
+	arena_release(&a);
+	return found;
+}
+
+/* Rules that are in pieces go in all their pieces. Answers are made anew. */
+static void delete_some(struct questions *q, struct prepared *v)
+{
+	struct shunt *s = &q->instances[v->instance];
+	const struct shunt_rule *rule;
+	struct arena a;
+
+	assert_int_equal(generation_open(&a, s), 0);
+	for (int i = 0; i < DELETED; i++) {
+		uint32_t at = random_below(&v->c, (uint32_t)v->c.rules.n);
+
+		assert_int_equal(change_rule_del(&a, s->map.ruleset, v->c.rules.v[at].priority), 0);
+		random_case_remove(&v->c, at);
+	}
+	arena_release(&a);
+	for (uint32_t i = 0; i < CROWDED_PACKETS; i++) {
+		rule = reference_decide(&v->c.rules, &v->c.sets, &v->packets[i]);
+		v->right[i] = rule ? rule->priority : 0;
+	}
+}
+
+/* Many rules of the same addresses: their ranges of ports get tables of their own. */
+static void REFERENCE_crowded_rules(void **state)
+{
+	struct questions *q = *state;
+	struct preparer p = { .questions = q, .options = { .crowded = true },
+			      .n_packets = CROWDED_PACKETS, .first = 400001,
+			      .last = 400000 + CROWDED_SETS };
+	uint32_t with_tables = 0;
+
+	assert_int_equal(preparer_start(&p), 0);
+	for (uint64_t seed = p.first; seed <= p.last; seed++) {
+		struct prepared *v = preparer_get(&p, seed);
+
+		ask(q, v, CROWDED_PACKETS);
+		with_tables += has_port_tables(q, v->instance);
+		delete_some(q, v);
+		ask(q, v, CROWDED_PACKETS);
+		preparer_give_back(&p, seed);
+	}
+	preparer_end(&p);
+	print_message("# %u of %d rule sets have tables of prefixes of ports\n", with_tables,
+		      CROWDED_SETS);
+	assert_true(with_tables * 2 > CROWDED_SETS);
+}
+
 /* Do the answers of the program differ from what these rules say? */
 static bool is_noticed(const struct prepared *v, const struct random_case *mutated,
 		       const struct batch_answer *answers)
@@ -163,6 +230,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(REFERENCE_finds_every_kind_of_fault),
+		cmocka_unit_test(REFERENCE_crowded_rules),
 		cmocka_unit_test(REFERENCE_ten_million_pairs),
 	};
 

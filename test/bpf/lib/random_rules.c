@@ -192,6 +192,11 @@ static int make_ports(struct random_case *c, struct shunt_ports *out)
 		struct shunt_port_range r = { a < b ? a : b, a < b ? b : a };
 		bool twice = false;
 
+		if (c->options.crowded) {
+			a = (uint16_t)(1 + random_below(c, 65535));
+			b = (uint16_t)(1 + random_below(c, 65535));
+			r = (struct shunt_port_range){ a < b ? a : b, a < b ? b : a };
+		}
 		if (random_percent(c, 5))
 			r = (struct shunt_port_range){ 1, 65535 };
 		for (size_t j = 0; j < out->n; j++)
@@ -418,6 +423,9 @@ static void make_pools(struct random_case *c)
 
 	*o = (struct random_odds){ odd(c), odd(c), odd(c), odd(c), odd(c), odd(c), odd(c),
 				   odd(c), odd(c), odd(c), odd(c), odd(c), odd(c) };
+	if (c->options.crowded)
+		*o = (struct random_odds){ .from = 80, .to = 10, .port = 95, .sport = 5,
+					   .proto = odd(c), .dir = odd(c), .uid = 10, .v6 = 50 };
 	if (o->v6 == 0 && random_percent(c, 50))
 		o->v6 = 50;
 	if (c->options.no_sender)
@@ -436,10 +444,10 @@ static void make_pools(struct random_case *c)
 
 static size_t how_many_rules(struct random_case *c)
 {
-	uint32_t kind = random_below(c, 100);
+	uint32_t kind = c->options.crowded ? 99 : random_below(c, 100);
 	size_t n = kind < 5 ? random_below(c, 3) : kind < 45 ? 1 + random_below(c, 12)
 		 : kind < 85 ? 10 + random_below(c, 60) : kind < 98 ? 60 + random_below(c, 240)
-		 : 500 + random_below(c, 1500);
+		 : c->options.crowded ? 1500 + random_below(c, 1500) : 500 + random_below(c, 1500);
 
 	return c->options.max_rules && n > c->options.max_rules ? c->options.max_rules : n;
 }

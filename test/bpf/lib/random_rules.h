@@ -26,6 +26,7 @@ extern const char *const random_cgroups[RANDOM_CGROUPS];
 struct random_options {
 	bool no_sender; /* neither uid nor cgroup */
 	size_t max_rules; /* 0: as it falls */
+	bool crowded; /* some thousand rules of few addresses and any ranges of ports */
 };
 
 /* Percent of the rules that have a part. */
