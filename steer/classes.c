@@ -16,14 +16,14 @@ static int compare_ids(const void *a, const void *b)
 
 size_t class_ids(const struct arena *a, uint32_t cell, uint16_t *ids)
 {
-	const struct shunt_class *class = arena_at(a, cell);
+	const uint16_t *places = arena_at(a, cell); /* the count, and then ids over many cells */
 	size_t n = 0;
 
 	if (!cell)
 		return 0;
-	for (uint32_t i = 0; i < class->n; i++)
-		if (class->id[i])
-			ids[n++] = class->id[i];
+	for (uint32_t i = 1; i <= places[0]; i++)
+		if (places[i])
+			ids[n++] = places[i];
 	qsort(ids, n, sizeof(*ids), compare_ids);
 	return n;
 }

@@ -168,12 +168,12 @@ static uint64_t name_hash(const char *name)
 static uint64_t class_hash(const struct arena *a, uint32_t cell)
 {
 	const struct shunt_set_rec *rec = arena_at(a, arena_gen(a)->sets_at);
-	const struct shunt_class *class = arena_at(a, cell);
+	const uint16_t *places = arena_at(a, cell);
 	uint64_t h = 0;
 
-	for (int i = 0; cell && i < class->n; i++)
-		if (class->id[i] && rec[class->id[i] - 1].name[0])
-			h += name_hash(rec[class->id[i] - 1].name);
+	for (int i = 1; cell && i <= places[0]; i++)
+		if (places[i] && rec[places[i] - 1].name[0])
+			h += name_hash(rec[places[i] - 1].name);
 	return h;
 }
 
