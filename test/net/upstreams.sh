@@ -214,6 +214,32 @@ under_load() {
 	same 'refused flows' "$(proxied ended_refused)" 0
 }
 
+# New settings without a restart: what is named again keeps its flows and its health.
+reloaded() {
+	servers "$1"
+	web "upstreams: ['${AT[a]}', '${AT[b]}']" 'balance: leastconn' 'fail-limit: 1' \
+		'fail-hold: 60'
+	stop nginx-b
+	start held-1 cl socat -u "TCP:$SV_U:80" -
+	start held-2 cl socat -u "TCP:$SV_U:80" -
+	wait_for 5 '(($(connections_to a) == 2))'
+	same 'upstreams out' "$(proxied upstreams_out)" 1
+	sed -i "s/upstreams:.*/upstreams: ['${AT[b]}', '${AT[c]}', '${AT[a]}']/" "$T/shuntd.yml"
+	ctl proxy reload -t web
+	# b is still out, and a has two flows: c is next, and then next again.
+	start held-3 cl socat -u "TCP:$SV_U:80" -
+	wait_for 5 '(($(connections_to c) == 1))'
+	start held-4 cl socat -u "TCP:$SV_U:80" -
+	wait_for 5 '(($(connections_to c) == 2))'
+	same 'flows of before' "$(connections_to a)" 2
+	same 'retries, of before' "$(proxied upstream_retries)" 1
+	say 'a file that is wrong changes nothing'
+	sed -i 's/balance:.*/balance: luck/' "$T/shuntd.yml"
+	must_fail 1 "shuntd.yml:5:14: balance: 'luck': not roundrobin, leastconn or source" \
+		ctl proxy reload -t web
+	[[ $(ask 2) =~ ^(2 a|2 c|1 a,1 c)$ ]]
+}
+
 for fam in 4 6; do
 	check "UPS-01-v$fam" "upstreams by turns, with weights (IPv$fam)" by_turns $fam
 	check "UPS-02-v$fam" "upstreams by connections, with the client's address (IPv$fam)" \
@@ -224,6 +250,7 @@ for fam in 4 6; do
 	check "UPS-05-v$fam" "checks take an upstream out and bring it back (IPv$fam)" checked $fam
 	check "UPS-06-v$fam" "one of three servers stops and starts under load (IPv$fam)" \
 		under_load $fam
+	check "UPS-07-v$fam" "upstreams keep flows and health over a reload (IPv$fam)" reloaded $fam
 done
 
 story_run "$@"
