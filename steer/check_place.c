@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "cgroup.h"
+#include "change.h"
 #include "check.h"
 #include "cleanup.h"
+#include "generation.h"
 
 /* ---- sets --------------------------------------------------------------------------------------- */
 
@@ -103,6 +105,7 @@ struct place {
 	struct shunt_target_info targets[SHUNT_MAX_TARGETS];
 	int n_targets;
 	bool told[SHUNT_MAX_TARGETS]; /* that it has no socket */
+	uint64_t *cgroups; /* owned; by rule: the id that was loaded, 0 none or not known */
 };
 
 /* Which directions come by an interface of that name; NULL: by any. */
@@ -147,14 +150,59 @@ static int check_interfaces(struct check *c, const struct place *p, size_t rule)
 		     m->rule->devices[0]);
 }
 
-static int check_cgroup(struct check *c, size_t rule)
+/* The kernel compares ids: a cgroup that was made again is another one. */
+static int check_cgroup(struct check *c, const struct place *p, size_t rule)
 {
 	const char *path = c->config->rules.v[rule].cgroup;
+	uint64_t ids[SHUNT_CGROUP_LEVELS];
+	int level;
 
-	if (!path || cgroup_exists(path))
+	if (!path)
 		return 0;
-	return never(c, rule, "there is no cgroup '%s' any more: make it and load the rule again, or "
-		     "delete the rule", path);
+	if (!cgroup_exists(path))
+		return never(c, rule, "there is no cgroup '%s' any more: make it and load the rule "
+			     "again, or delete the rule", path);
+	level = p->cgroups[rule] ? cgroup_find(path, ids) : 0;
+	if (level <= 0 || level >= SHUNT_CGROUP_LEVELS || ids[level] == p->cgroups[rule])
+		return 0;
+	return never(c, rule, "cgroup '%s' was made anew since the rule was loaded, and is another "
+		     "one: delete the rule and add it again", path);
+}
+
+/* Ids of cgroups that rules were loaded with; both lists are ordered by priority. */
+static void take_cgroups(const struct check *c, struct place *p, const struct arena *a)
+{
+	const struct shunt_rules *rules = &c->config->rules;
+	const struct shunt_rule2 *loaded;
+	size_t at = 0;
+
+	for (uint32_t i = 0; i < arena_gen(a)->n_rules; i++) {
+		loaded = arena_at(a, change_rule_cell(a, i));
+		while (at < rules->n && rules->v[at].priority < loaded->priority)
+			at++;
+		if (at < rules->n && rules->v[at].priority == loaded->priority &&
+		    loaded->flags & SHUNT_RULE_CGROUP)
+			p->cgroups[at] = loaded->cgroup;
+	}
+}
+
+static int read_cgroups(const struct check *c, struct place *p)
+{
+	_cleanup_close_ int lock = instance_lock(c->s);
+	struct arena a;
+	int r;
+
+	if (lock < 0)
+		return lock;
+	p->cgroups = calloc(c->config->rules.n + 1, sizeof(*p->cgroups));
+	if (!p->cgroups)
+		return shunt_err(-ENOMEM, "out of memory");
+	r = generation_open(&a, c->s);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	take_cgroups(c, p, &a);
+	arena_release(&a);
+	return 0;
 }
 
 /* ---- targets ------------------------------------------------------------------------------------- */
@@ -212,7 +260,7 @@ static int read_place(struct check *c, struct place *p)
 	if (p->n_devices < 0)
 		return p->n_devices;
 	p->n_targets = shunt_targets_read(c->s, p->targets, SHUNT_MAX_TARGETS);
-	return p->n_targets < 0 ? p->n_targets : 0;
+	return p->n_targets < 0 ? p->n_targets : read_cgroups(c, p);
 }
 
 int check_place(struct check *c)
@@ -224,11 +272,12 @@ int check_place(struct check *c)
 		if (!c->dead[i])
 			r = check_interfaces(c, &p, i);
 		if (!r && !c->dead[i])
-			r = check_cgroup(c, i);
+			r = check_cgroup(c, &p, i);
 		if (!r)
 			r = check_target(c, &p, i);
 	}
 	free(p.devices);
+	free(p.cgroups);
 	return r;
 }
 

@@ -168,6 +168,37 @@ described_findings() {
 		"$(sed -n '/^## Checking/,/^## /p' "$ROOT/docs/rules.md" | grep '^| `')"
 }
 
+# keys_of JQ COMMAND...: keys of an object in the output of shuntctl --json
+keys_of() {
+	"$SHUNTCTL" --json "${@:2}" | jq -r "$1 | keys[]"
+}
+
+# row_of COMMAND: the words in the second column of the table of JSON keys
+row_of() {
+	sed -n '/^## JSON/,/^## /p' "$ROOT/docs/operations.md" | grep -F "| \`$1\` |" |
+		cut -d'|' -f3 | grep -oE '`[a-z0-9_]+`' | tr -d '`'
+}
+
+described_json() {
+	ip link add d0 type veth peer name d1
+	ip link set d0 up
+	printf '%s\n' 'set one 1.2.3.4' '10 to @one pass' '20 to 1.2.3.4 drop' >"$T/rules"
+	"$SHUNTCTL" up -i d0 -f "$T/rules"
+	echo 'set two 1.2.3.4' >"$T/other"
+	same_lists 'keys of rule list' "$(keys_of '.[0]' rule list)" "$(row_of 'rule list')"
+	same_lists 'keys of rule list --sets' \
+		"$(keys_of . rule list --sets; keys_of '.sets[0]' rule list --sets)" \
+		"$(row_of 'rule list --sets')"
+	same_lists 'keys of apply' \
+		"$(keys_of . apply -n "$T/other"; keys_of '.sets[0]' apply -n "$T/other")" \
+		"$(row_of apply)"
+	same_lists 'keys of rule check' "$(keys_of '.[0]' rule check)" "$(row_of 'rule check')"
+	same_lists 'keys of explain' \
+		"$(keys_of . explain in d0 tcp 10.0.0.1:1 10.0.0.2:2)" "$(row_of explain)"
+	"$SHUNTCTL" down
+	ip link del d0
+}
+
 described_maps() {
 	same_lists 'maps in maps.h and architecture.md' \
 		"$(sed -nE 's/^\} ([a-z_]+) SEC\("\.maps"\);/\1/p' "$ROOT/bpf/maps.h")" \
@@ -319,6 +350,7 @@ check DOC-04 'every counter is described' described_counters
 check DOC-05 'every reason for the end of a flow is described' described_reasons
 check DOC-06 'every map is described' described_maps
 check DOC-19 'every kind of finding of rule check is described' described_findings
+check DOC-20 'every key of JSON about rules is described' described_json
 check DOC-07 'every file the docs name exists' named_files
 check DOC-08 'every command of the docs exists' commands_exist
 check DOC-09 'every rule of the docs is accepted' rules_are_accepted

@@ -78,6 +78,14 @@ cgroup_gone() {
 	same 'of a cgroup' "$(kinds_of 10)" never-hit || { rmdir "$dir"; return 1; }
 	rmdir "$dir"
 	same 'of one that is gone' "$(kinds_of 10)" never-match
+	# The same name, but not the cgroup that the kernel looks for.
+	mkdir "$dir"
+	same 'of one that was made anew' "$(kinds_of 10)" never-match || { rmdir "$dir"; return 1; }
+	ctl rule check | grep -q 'was made anew' || { rmdir "$dir"; return 1; }
+	ctl --json explain out tcp 10.1.0.1:9 10.1.0.2:9 cgroup "${dir##*/}" >"$T/explained" ||
+		{ rmdir "$dir"; return 1; }
+	rmdir "$dir"
+	grep -q 'made anew since the rule was loaded' "$T/explained"
 }
 
 # A hundred thousand rules, of a kind that overlap a lot and of one that do not.

@@ -131,16 +131,16 @@ agrees() {
 		import random, sys
 		random.seed(3)
 		pick = random.choice
-		def addrs():
-		    return pick(['10.1.0.0/24', '10.1.0.2', '10.2.0.0/16,fd02::/64', 'not 10.1.0.2', '@a', 'not @a',
-		                 'fd01::/64', '0.0.0.0/0', '::/0', 'not fd00::/8'])
+		both = ['not 10.1.0.2', '@a', 'not @a', 'not fd00::/8', '10.2.0.0/16,fd02::/64']
+		def addrs(v6):
+		    return pick(both + (['fd01::/64', '::/0'] if v6 else ['10.1.0.0/24', '10.1.0.2', '0.0.0.0/0']))
 		with open(sys.argv[1] + '/rules', 'w') as f:
 		    f.write('set a 10.2.0.2,fd02::2,10.1.0.0/25\n')
-		    for i in range(400):
-		        side = pick(['in', 'out', ''])
+		    for i in range(250):
+		        side, v6 = pick(['in', 'out', '']), random.random() < .4
 		        words = [str(i + 1), side, pick(['tcp', 'udp', ''])]
-		        if random.random() < .6: words.append('to ' + addrs())
-		        if random.random() < .6: words.append('from ' + addrs())
+		        if random.random() < .6: words.append('to ' + addrs(v6))
+		        if random.random() < .6: words.append('from ' + addrs(v6))
 		        words.append('port ' + pick(['80', '443', '1-100', '80,443']))
 		        if random.random() < .3: words.append('sport ' + pick(['4000', '1-5000']))
 		        if random.random() < .3: words.append('on ' + pick(['c0', 'u0', 'c0,x9']))
@@ -148,7 +148,7 @@ agrees() {
 		        words.append(pick(['pass', 'drop', 'reject']))
 		        f.write(' '.join(words) + '\n')
 		with open(sys.argv[1] + '/questions', 'w') as f:
-		    for i in range(100):
+		    for i in range(60):
 		        v6 = random.random() < .4
 		        one = pick(['[fd01::2]', '[fd02::2]', '[fd03::9]']) if v6 else pick(['10.1.0.2', '10.2.0.2', '10.9.0.1'])
 		        two = pick(['[fd02::2]', '[fd04::7]']) if v6 else pick(['10.2.0.2', '10.2.7.7', '10.8.0.1'])
@@ -157,14 +157,7 @@ agrees() {
 		        if q.startswith('out') and random.random() < .7: q += f' uid {pick([0, 5, 1000, 65534])}'
 		        f.write(q + '\n')
 	END
-	grep -vE 'from (10|not 10|0\.).*to (fd|::)|to (10\.1|0\.).*from (fd|::)' "$T/rules" >"$T/some" || true
-	while read -r line; do
-		echo "$line" >"$T/one"
-		"$LAB_BUILD/shuntctl" rule check "$T/one" >/dev/null 2>&1 || [[ $line == set* ]] || continue
-		echo "$line"
-	done <"$T/some" >"$T/good"
-	ctl apply "$T/good" >/dev/null
-	at_least 'rules' "$(ctl rule list | wc -l)" 100
+	ctl apply "$T/rules" >/dev/null
 	while read -r question; do
 		# shellcheck disable=SC2086 # words
 		nsenter --net=/run/netns/gw "$LAB_BUILD/shuntctl" --json explain $question \
@@ -174,7 +167,7 @@ agrees() {
 			fail "of '$question': $(cat "$T/answer")"
 		n=$((n + $(jq 'if .priority then 1 else 0 end' "$T/answer")))
 	done <"$T/questions"
-	at_least 'questions that a rule decides' $n 30
+	at_least 'questions that a rule decides' $n 20
 }
 
 many() {

@@ -333,7 +333,7 @@ static bool is_dead(const struct shunt_findings *found, uint32_t priority)
 	return false;
 }
 
-enum { ROUNDS = 60, RULES = 14 };
+enum { ROUNDS = 30, RULES = 14 };
 
 static void test_random(void **state)
 {
