@@ -11,7 +11,7 @@
 struct query {
 	__u8 dir;   /* enum shunt_dir */
 	__u8 proto; /* enum shunt_proto */
-	__u16 device;
+	__u16 reserved;
 	__u32 explain; /* a test run: who sends is as the question says */
 	__u32 after;   /* rules below this priority number are not asked */
 };
@@ -44,8 +44,15 @@ static __always_inline __u64 two_words(const __be32 *at)
 	return (__u64)bpf_ntohl(at[0]) << 32 | bpf_ntohl(at[1]);
 }
 
-static __always_inline void ask_packet(struct classify *c, const struct packet *p,
-				       const struct query *q)
+static __always_inline __u16 device_slot(__u32 ifindex)
+{
+	__u32 *slot = bpf_map_lookup_elem(&device_slots, &ifindex);
+
+	return slot ? *slot : 0;
+}
+
+static __always_inline void ask_packet(struct classify *c, const struct __sk_buff *skb,
+				       const struct packet *p, const struct query *q)
 {
 	c->dst[0] = two_words(p->daddr);
 	c->dst[1] = two_words(p->daddr + 2);
@@ -53,7 +60,7 @@ static __always_inline void ask_packet(struct classify *c, const struct packet *
 	c->src[1] = two_words(p->saddr + 2);
 	c->dport = bpf_ntohs(p->dport);
 	c->sport = bpf_ntohs(p->sport);
-	c->device = q->device;
+	c->device = c->needs & SHUNT_NEED_DEVICE ? device_slot(skb->ifindex) : 0;
 	c->bits = (q->dir == SHUNT_DIR_IN ? SHUNT_BIT_IN : SHUNT_BIT_OUT) |
 		  (q->proto == SHUNT_PROTO_TCP ? SHUNT_BIT_TCP : SHUNT_BIT_UDP) |
 		  (p->v6 ? SHUNT_BIT_V6 : SHUNT_BIT_V4);
@@ -117,7 +124,7 @@ __noinline int classify(struct __sk_buff *skb, const struct packet *p, const str
 	if (!s.c || search_begin(&s, &ruleset))
 		return 0;
 	d->generation = s.c->generation;
-	ask_packet(s.c, p, q);
+	ask_packet(s.c, skb, p, q);
 	ask_sender(s.c, skb, q);
 	rule = search_run(&s, q->after);
 	if (rule)

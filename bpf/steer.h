@@ -270,13 +270,6 @@ static __always_inline int proxy_out(struct run *r, const struct decision *d, bo
 	return redirect_to_lo(r, link_header);
 }
 
-static __always_inline __u16 device_slot(__u32 ifindex)
-{
-	__u32 *slot = bpf_map_lookup_elem(&device_slots, &ifindex);
-
-	return slot ? *slot : 0;
-}
-
 /* Carry a decision out. */
 static __always_inline int act(struct run *r, const struct decision *d, __u8 dir,
 			       bool link_header, struct bpf_sock *time_wait)
@@ -338,7 +331,6 @@ static __always_inline int decide(struct run *r, __u8 dir, bool link_header,
 		.q = {
 			.dir = dir,
 			.proto = r->p.proto == IPPROTO_TCP ? SHUNT_PROTO_TCP : SHUNT_PROTO_UDP,
-			.device = device_slot(r->skb->ifindex),
 			.explain = !!r->ex,
 		},
 	};

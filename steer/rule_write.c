@@ -217,6 +217,7 @@ static void note_needs(struct shunt_gen *gen, const struct shunt_rule *r, const 
 		       const struct sides *from, uint8_t cgroup_level)
 {
 	gen->needs |= (r->has_uid ? SHUNT_NEED_UID : 0) |
+		      (r->n_devices ? SHUNT_NEED_DEVICE : 0) |
 		      (to->v[0].set ? SHUNT_NEED_DST_CLASS : 0) |
 		      (from->v[0].set ? SHUNT_NEED_SRC_CLASS : 0);
 	if (r->cgroup)

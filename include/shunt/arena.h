@@ -49,6 +49,7 @@ enum shunt_needs {
 	SHUNT_NEED_UID = 1 << 0,
 	SHUNT_NEED_DST_CLASS = 1 << 1, /* some rule names a set for the destination */
 	SHUNT_NEED_SRC_CLASS = 1 << 2,
+	SHUNT_NEED_DEVICE = 1 << 3,    /* some rule names an interface */
 };
 
 struct shunt_gen {
