@@ -12,7 +12,7 @@ readonly RULE_PORTS=7000-7003,7010-7017 # what is intercepted: all that the load
 default_ways=(direct shuntd shuntd-client)
 peer_ways=(haproxy haproxy-64k haproxy-splice-auto haproxy-splice-auto-64k haproxy-splice
 	haproxy-splice-64k haproxy-clientip haproxy-clientip-64k nginx nginx-64k
-	nginx-transparent nginx-transparent-64k redsocks redsocks-splice)
+	nginx-transparent nginx-transparent-64k redsocks redsocks-64k redsocks-splice)
 PROXY=
 
 # way_known NAME
@@ -230,6 +230,7 @@ start_redsocks() {
 			splice = $([[ $1 == *-splice ]] && echo true || echo false);
 		}
 	END
-	on_host "$T/proxy.log" redsocks -c "$T/redsocks.conf"
+	on_host "$T/proxy.log" env LD_PRELOAD="$TOOLS/redsocks-buffers.so" \
+		RELAY_BUFFER="$(way_buffer "$1")" redsocks -c "$T/redsocks.conf"
 	up_when "((\$(listening $LISTEN) > 0))" && steer_by_redirect $LISTEN
 }

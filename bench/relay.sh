@@ -162,7 +162,7 @@ loads=(idle-5000 requests-1 one-cpu-1 requests-64 up-1 up-4 down-1 down-4 connec
 
 # load_arguments LOAD: for relay-load
 load_arguments() {
-	local seconds=3 warm=0.5
+	local seconds=1.5 warm=0.3
 
 	[[ -z $SHORT ]] || { seconds=0.7 warm=0.15; }
 	case $1 in

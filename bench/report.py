@@ -354,7 +354,8 @@ Absolute figures drift by 15 % within minutes, ratios do not; differences under 
 - Memory is what is resident and not of a file, after one exchange on each connection, less what
   it was before the first.
 - System calls are counted in runs of their own.
-- `-64k` ways have buffers of 64 KiB, the other peers of 16 KiB; redsocks has no such setting.
+- `-64k` ways have buffers of 64 KiB, the other peers of 16 KiB. redsocks, which has no such
+  setting and reads 4 KiB at a time, is given them by a preloaded library.
 - HAProxy gets its connections by nft TPROXY. nginx cannot, as its listeners are not transparent,
   and redsocks is made for REDIRECT: both have that, and with it conntrack. redsocks needs a
   SOCKS5 server: the benchmark's own speaks it, so that no second relay is on the way.
