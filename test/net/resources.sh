@@ -345,6 +345,42 @@ log_full() {
 	umount "$T/disk"
 }
 
+# kib PID FIELD: of its memory
+kib() {
+	sed -nE "s/^$2:[[:space:]]*([0-9]+).*/\1/p" "/proc/$1/status"
+}
+
+fds() {
+	find "/proc/$1/fd" -mindepth 1 | wc -l
+}
+
+# Thousands that say nothing: two descriptors and a few hundred bytes each, and they all live.
+idle_thousands() {
+	local n=9500 pid fds_before kib_before
+
+	ulimit -n 20000
+	family "$1"
+	lab_up
+	flow_server
+	up
+	rules '100 in tcp to any port 7000 proxy'
+	start_ready shuntd gw prlimit --nofile=20000:20000 "$LAB_BUILD/shuntd"
+	pid=$(worker)
+	fds_before=$(fds "$pid")
+	kib_before=$(kib "$pid" RssAnon)
+	start held cl "$flowgen" hold $n "$SV_U:7000"
+	wait_for 60 "[[ -s $T/held.out ]]"
+	same 'flows that were served' "$(jq .served "$T/held.out")" $n
+	same active "$(proxied active)" $n
+	same 'descriptors for these' $(($(fds "$pid") - fds_before)) $((2 * n))
+	at_most 'bytes of user memory for each' \
+		$((($(kib "$pid" RssAnon) - kib_before) * 1024 / n)) 500
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 50 -c 20 >&2
+	same 'idle flows that answer' "$(held_answers held)" $n
+	stop held
+	wait_for 20 '(($(proxied active) == 0))'
+}
+
 for fam in 4 6; do
 	for splice in never always; do
 		check "RES-02-$splice-v$fam" "errors of the system (splice $splice, IPv$fam)" \
@@ -361,6 +397,8 @@ for fam in 4 6; do
 	check "RES-10-v$fam" "links and routing rules come and go (IPv$fam)" netlink_storm $fam
 	check "RES-13-fifo-v$fam" "nobody reads the log (IPv$fam)" log_blocked $fam
 	check "RES-13-disk-v$fam" "the disk of the log is full (IPv$fam)" log_full $fam
+	check -t 120 "RES-04-idle-v$fam" "9,500 idle flows at 20,000 descriptors (IPv$fam)" \
+		idle_thousands $fam
 	check "RES-01-v$fam" "descriptors run out, limit by itself (IPv$fam)" descriptors $fam
 	check "RES-01-one-v$fam" "the same with one worker (IPv$fam)" descriptors $fam --workers 1
 done
