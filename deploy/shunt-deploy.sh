@@ -475,13 +475,14 @@ netns_inode() {
 	stat -L -c %i /proc/self/ns/net
 }
 
-# A shuntd that was killed leaves its lock file. Removed as shuntd does it: with the lock held.
+# A shuntd that was killed leaves its lock and its control socket. Removed as shuntd does it: with
+# the lock held.
 remove_run() {
 	local lock
 
 	[[ -d $RUN ]] || return 0
 	for lock in "$RUN/$(netns_inode)"-*.lock; do
-		[[ ! -f $lock ]] || flock -n "$lock" rm -f "$lock" ||
+		[[ ! -f $lock ]] || flock -n "$lock" rm -f "${lock%.lock}.control" "$lock" ||
 			note "'$lock' is held by another shuntd, so it stays"
 	done
 	rmdir --ignore-fail-on-non-empty "$RUN"
