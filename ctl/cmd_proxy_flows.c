@@ -65,12 +65,13 @@ static int make_request(const struct flows_options *o, const char *verb, char *r
 static void print_flow(void *arg, struct json_object *f)
 {
 	struct json_object *rule;
-	const char *source = json_text(f, "source");
+	const char *source = json_text(f, "source"), *server = json_text(f, "server");
 
 	(void)arg;
-	printf("%s %s %s -> %s from %s %s age %" PRIu64 ".%01" PRIu64 " s up %" PRIu64
+	printf("%s %s %s -> %s%s%s from %s %s age %" PRIu64 ".%01" PRIu64 " s up %" PRIu64
 	       " down %" PRIu64, json_text(f, "id"), json_text(f, "target"),
-	       json_text(f, "client"), json_text(f, "destination"), *source ? source : "-",
+	       json_text(f, "client"), json_text(f, "destination"),
+	       *server ? " at " : "", server, *source ? source : "-",
 	       json_text(f, "state"), json_number(f, "age_ms") / 1000,
 	       json_number(f, "age_ms") / 100 % 10, json_number(f, "up"), json_number(f, "down"));
 	if (json_object_object_get_ex(f, "rule", &rule) && rule)

@@ -10,10 +10,13 @@
 
 static const char *const state_names[] = {
 	[FLOW_CONNECTING] = "connecting",
+	[FLOW_HANDSHAKE] = "handshake",
 	[FLOW_RELAYING] = "relaying",
 	[FLOW_RESETTING] = "resetting",
 	[FLOW_CLOSED] = "closed",
 };
+
+_Static_assert(sizeof(state_names) / sizeof(state_names[0]) == FLOW_CLOSED + 1, "the last one");
 
 enum { STATES = sizeof(state_names) / sizeof(state_names[0]) };
 
@@ -83,6 +86,10 @@ static void tell_flow(struct control_client *client, const struct child *from,
 	reply_add_string(out, target);
 	reply_add(out, ",\"client\":\"%s\"", address_str(text, &f->client));
 	reply_add(out, ",\"destination\":\"%s\"", address_str(text, &f->destination));
+	if (f->server.port)
+		reply_add(out, ",\"server\":\"%s\"", address_str(text, &f->server));
+	else
+		reply_add(out, ",\"server\":null");
 	if (f->source.port)
 		reply_add(out, ",\"source\":\"%s\"", address_str(text, &f->source));
 	else

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "upstream.h"
+
 static bool prefix_has(const struct shunt_prefix *p, const struct in6_addr *ip)
 {
 	uint32_t whole = p->len / 8, rest = p->len % 8;
@@ -36,6 +38,8 @@ static void view(struct flow_view *out, const struct flow *f)
 	out->client = f->client;
 	out->destination = f->destination;
 	out->source = f->source;
+	if (f->upstream)
+		out->server = *upstream_address(f);
 	out->state = f->state;
 	strncpy(out->target, f->target->settings->name, sizeof(out->target) - 1);
 }

@@ -44,6 +44,7 @@ struct flow_view {
 	uint64_t age, silent;	 /* ms since its start, and since a byte came */
 	uint64_t up, down;	 /* bytes */
 	struct address client, destination;
+	struct address server;	 /* port 0: the destination */
 	struct address source;	 /* port 0: not known */
 	uint32_t state;		 /* enum flow_state */
 	char target[SHUNT_NAME_LEN];

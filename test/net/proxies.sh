@@ -165,8 +165,12 @@ misbehaving() {
 	say 'one that never answers'
 	start silent xl socat -u "TCP-LISTEN:1083,pf=ip$FAM,fork" /dev/null
 	listens xl 1083
-	far 'via: socks5' "upstreams: '$XL_U:1083'" 'handshake-timeout: 1'
-	must_fail '7|52|56' '' fetch cl "http://$SV_U/hello"
+	far 'via: socks5' "upstreams: '$XL_U:1083'" 'handshake-timeout: 3'
+	start waiting cl curl -sS --noproxy '*' --max-time 5 "http://$SV_U/hello"
+	wait_for 3 "[[ -n \$(ctl --json proxy list -t far | jq -r '.[] |
+		select(.state == \"handshake\" and .server == \"$XL_U:1083\") | .id') ]]"
+	! finish waiting || fail 'an answer out of nothing'
+	rm "$T/waiting.err"
 	same 'ended by a timeout' "$(proxied ended_timeout)" 1
 	stop shuntd
 	stop silent
