@@ -26,6 +26,12 @@ const volatile __u32 hash_seed = 0; /* so that nobody outside can aim at one wor
  */
 static __u64 backstop_until;
 
+/*
+ * Set by the first flow that is routed: until then no packet is looked up for one. Not static:
+ * clang would make it a byte, and say in the BTF that it is four, which the kernel refuses.
+ */
+__u32 routes_in_use = 0;
+
 struct generation {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
@@ -76,6 +82,28 @@ struct {
 	__type(value, __u64); /* ns: last datagram */
 	__uint(max_entries, SHUNT_MAX_UDP_FLOWS);
 } udp_flows SEC(".maps");
+
+/* Not in `flows` either, for the same reason. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct shunt_tuple);
+	__type(value, struct shunt_routed);
+	__uint(max_entries, SHUNT_MAX_ROUTED);
+} routed SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct shunt_hop_group);
+	__uint(max_entries, SHUNT_MAX_GROUPS);
+} hops SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, __u32);
+	__type(value, struct shunt_hop_state);
+	__uint(max_entries, SHUNT_MAX_HOP_STATES);
+} hop_states SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

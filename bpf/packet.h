@@ -44,7 +44,8 @@ struct packet {
 	__u8 tcp_flags; /* bits of enum tcp_flag */
 	__u8 frag;	/* enum frag_kind */
 	__u8 pulled;	/* the headers were not linear */
-	__u8 reserved[3];
+	__u8 l4_len;	/* of the TCP or UDP header */
+	__u8 reserved[2];
 	__u32 frag_id;	/* network byte order */
 	__u32 l3;	/* offset of the IP header */
 	__u32 l4;	/* offset of the header of proto */
@@ -208,6 +209,7 @@ static __always_inline int read_tcp(struct __sk_buff *skb, struct packet *p)
 	p->sport = tcp.source;
 	p->dport = tcp.dest;
 	p->tcp_flags = tcp.flags;
+	p->l4_len = len;
 	return PACKET_OK;
 }
 
@@ -226,6 +228,7 @@ static __always_inline int read_udp(struct __sk_buff *skb, struct packet *p)
 		return SHUNT_CTR_BAD_HEADER;
 	p->sport = udp.source;
 	p->dport = udp.dest;
+	p->l4_len = sizeof(udp);
 	return PACKET_OK;
 }
 
@@ -298,6 +301,11 @@ __noinline int read_packet(struct __sk_buff *skb, __u32 l2, struct packet *p)
 	r = read_once(skb, l2, p);
 	p->pulled = 1;
 	return r == PACKET_PULL ? SHUNT_CTR_SHORT : r;
+}
+
+static __always_inline bool is_syn(const struct packet *p)
+{
+	return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
 }
 
 static __always_inline void packet_tuple(const struct packet *p, struct shunt_tuple *t)

@@ -6,6 +6,8 @@
  *   packet.h    sk_buff -> struct packet
  *   classify.h  struct packet -> rule
  *   sockets.h   packet -> socket
+ *   route.h     forwarding without the stack
+ *   hops.h      flow -> next hop
  *   steer.h     what happens to a TCP packet at each hook
  *   udp_flows.h which datagrams begin a flow
  *   icmp.h      ICMP errors about our flows
@@ -25,7 +27,7 @@ static __always_inline bool foreign_vlan(const struct __sk_buff *skb)
 static __always_inline int ingress(struct __sk_buff *skb, __u32 l2)
 {
 	struct run r;
-	int e;
+	int e, routed;
 
 	run_begin(&r, skb);
 	if (skb->pkt_type != 0 /* PACKET_HOST */)
@@ -39,6 +41,11 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 l2)
 		return leave(&r, e, NEXT);
 	if (r.p.frag == FRAG_LATER)
 		return follow_frag(&r);
+	routed = routes_in_use && !r.ex ? route_known(skb, &r.p) : NOT_ROUTED;
+	if (routed == ROUTE_OLD)
+		routed = route_old(skb, &r.p);
+	if (routed >= 0)
+		return leave_routed(&r, routed);
 	if (r.p.proto == IPPROTO_TCP)
 		return tcp_in(&r);
 	if (r.p.proto == IPPROTO_UDP)

@@ -9,6 +9,7 @@
 #include "event.h"
 #include "limit.h"
 #include "reject.h"
+#include "route.h"
 #include "sockets.h"
 
 #define MS 1000000ULL
@@ -284,6 +285,8 @@ static __always_inline int act(struct run *r, const struct decision *d, __u8 dir
 	case SHUNT_ACT_PROXY:
 		return dir == SHUNT_DIR_IN ? proxy_in(r, d, time_wait)
 					   : proxy_out(r, d, link_header);
+	case SHUNT_ACT_ROUTE:
+		return route(r, d);
 	default:
 		return leave(r, SHUNT_CTR_RULE_PASS, NEXT);
 	}
@@ -348,11 +351,6 @@ static __always_inline int decide(struct run *r, __u8 dir, bool link_header,
 	if (v.d.flags & SHUNT_RULE_LOG && !r->ex)
 		emit_event(&r->p, &v.d, r->skb->ifindex, dir, r->outcome);
 	return verdict;
-}
-
-static __always_inline bool is_syn(const struct packet *p)
-{
-	return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
 }
 
 /* Does this ACK answer a SYN cookie of the listener? (kernel-facts H5, rule b) */

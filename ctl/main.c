@@ -12,6 +12,7 @@ static const struct command *const commands[] = {
 	&cmd_up,	&cmd_down,	  &cmd_status,	    &cmd_rule_add,   &cmd_rule_del,
 	&cmd_rule_list, &cmd_rule_flush, &cmd_rule_check, &cmd_target_add, &cmd_target_list,
 	&cmd_target_del, &cmd_set_add,	  &cmd_set_load,    &cmd_set_del,    &cmd_set_list,
+	&cmd_hop_add,	&cmd_hop_del,	  &cmd_hop_list,
 	&cmd_explain,	&cmd_log,
 	&cmd_apply,	&cmd_confirm,
 	&cmd_proxy_status, &cmd_proxy_list, &cmd_proxy_kill, &cmd_proxy_drain,

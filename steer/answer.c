@@ -113,6 +113,9 @@ static bool goes_on(const struct shunt_explain *e)
 	case SHUNT_CTR_NO_RULESET:
 	case SHUNT_CTR_RULE_PASS:
 	case SHUNT_CTR_FAIL_OPEN:
+	case SHUNT_CTR_ROUTE_NO_HOP:
+	case SHUNT_CTR_ROUTE_NO_NEIGH:
+	case SHUNT_CTR_ROUTE_OTHER:
 	case SHUNT_CTR_STEER_NEW:
 	case SHUNT_CTR_STEER_TIMEWAIT:
 	case SHUNT_CTR_REDIRECT:
@@ -120,6 +123,18 @@ static bool goes_on(const struct shunt_explain *e)
 	default:
 		return false;
 	}
+}
+
+/* The program has found the way itself. */
+static void take_way(struct shunt_answer *out)
+{
+	struct shunt_route *route = &out->route;
+
+	out->has_route = true;
+	memcpy(&route->via, out->e.via, sizeof(route->via));
+	route->has_via = !IN6_IS_ADDR_UNSPECIFIED(&route->via);
+	if (!if_indextoname(out->e.oif, route->device))
+		snprintf(route->device, sizeof(route->device), "#%u", out->e.oif);
 }
 
 static int find_route(struct shunt *s, const struct asked *a, const struct shunt_question *q,
@@ -131,6 +146,8 @@ static int find_route(struct shunt *s, const struct asked *a, const struct shunt
 	struct route_question rq = { .dst = a->dst };
 	int r;
 
+	if (out->e.counter == SHUNT_CTR_ROUTED)
+		take_way(out);
 	if (!goes_on(&out->e))
 		return 0;
 	if (proxied) {

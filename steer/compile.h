@@ -16,6 +16,8 @@ struct names {
 	int (*device)(void *ctx, const char *name);  /* slot in the map devices */
 	int (*target)(void *ctx, const char *name);  /* index in the map targets */
 	int (*stat)(void *ctx, uint32_t priority);   /* index in the map rule_stats */
+	/* Group in the map hops of what a rule with route names; not called if it names nothing. */
+	int (*hops)(void *ctx, const struct shunt_rule *rule);
 	/* Level below the cgroup root and id. */
 	int (*cgroup)(void *ctx, const char *path, uint64_t *id);
 };

@@ -49,6 +49,19 @@ static size_t put_l4(__u8 *at, const struct shunt_question *q)
 	return sizeof(tcp);
 }
 
+/* RFC 791 section 3.1 */
+static __be16 checksum_of(const struct iphdr *ip)
+{
+	__u16 words[sizeof(*ip) / 2];
+	__u32 sum = 0;
+
+	memcpy(words, ip, sizeof(*ip));
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		sum += words[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (__be16) ~(sum + (sum >> 16));
+}
+
 static void put_ip(struct frame *f, const struct shunt_question *q)
 {
 	if (q->src.ss_family == AF_INET6) {
@@ -69,6 +82,7 @@ static void put_ip(struct frame *f, const struct shunt_question *q)
 	ip.tot_len = htons((__u16)(sizeof(ip) + l4));
 	ip.saddr = ((const struct sockaddr_in *)&q->src)->sin_addr.s_addr;
 	ip.daddr = ((const struct sockaddr_in *)&q->dst)->sin_addr.s_addr;
+	ip.check = checksum_of(&ip);
 	memcpy(f->rest, &ip, sizeof(ip));
 	f->eth.h_proto = htons(ETH_P_IP);
 	f->len = sizeof(f->eth) + sizeof(ip) + l4;

@@ -9,8 +9,9 @@
 
 /* X(member and pin name): the maps user space works with. */
 #define INSTANCE_MAPS(X)                                                                       \
-	X(ruleset) X(rule_stats) X(targets) X(sockets) X(flows) X(udp_flows) X(backstop) X(frags)           \
-	X(counters) X(devices) X(device_slots) X(explain) X(limits) X(events) X(instance)
+	X(ruleset) X(rule_stats) X(targets) X(sockets) X(flows) X(udp_flows) X(backstop)       \
+	X(frags) X(counters) X(devices) X(device_slots) X(explain) X(limits) X(events)         \
+	X(routed) X(hops) X(hop_states) X(instance)
 
 /* The programs, pinned as "prog_" and this name. */
 enum instance_prog {
@@ -32,6 +33,8 @@ struct shunt {
 	} map; /* descriptors */
 	int prog[PROG_MAX];
 	struct shunt_instance info;
+	/* Groups of next hops that rules compiled through this handle name: not to be collected. */
+	bool hops_named[SHUNT_MAX_GROUPS];
 	struct event_reader *events; /* of shunt_events_poll(), NULL before */
 };
 

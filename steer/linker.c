@@ -9,6 +9,7 @@
 #include "cgroup.h"
 #include "change.h"
 #include "device.h"
+#include "hops.h"
 #include "target.h"
 
 /* compile() has its own messages for the other two. */
@@ -29,6 +30,13 @@ static int link_target(void *ctx, const char *name)
 	struct linker *l = ctx;
 
 	return told(target_get_locked(l->s, name));
+}
+
+static int link_hops(void *ctx, const struct shunt_rule *rule)
+{
+	struct linker *l = ctx;
+
+	return told(hop_group_get_locked(l->s, rule));
 }
 
 static int link_cgroup(void *ctx, const char *path, uint64_t *id)
@@ -86,7 +94,7 @@ int linker_init(struct linker *l, struct names *names)
 		l->used[change_rule_at(l->old, i)->stat] = true;
 	*names = (struct names){
 		.ctx = l, .device = link_device, .target = link_target, .stat = link_stat,
-		.cgroup = link_cgroup,
+		.cgroup = link_cgroup, .hops = link_hops,
 	};
 	return 0;
 }

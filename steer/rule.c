@@ -80,7 +80,8 @@ static bool action_equal(const struct shunt_rule *a, const struct shunt_rule *b)
 	if (a->action == SHUNT_ACT_PROXY)
 		return a->fail == b->fail && !strcmp(a->target, b->target);
 	if (a->action == SHUNT_ACT_ROUTE)
-		return a->has_via == b->has_via && !strcmp(a->route_dev, b->route_dev) &&
+		return a->fail == b->fail && a->has_via == b->has_via &&
+		       !strcmp(a->via_group, b->via_group) && !strcmp(a->route_dev, b->route_dev) &&
 		       (!a->has_via || IN6_ARE_ADDR_EQUAL(&a->via, &b->via));
 	return true;
 }

@@ -154,6 +154,10 @@ static void add_action(struct text *t, const struct shunt_rule *rule)
 	if (rule->action == SHUNT_ACT_ROUTE) {
 		if (rule->has_via)
 			text_add_pair(t, RULE_WORD_VIA, shunt_addr_str(buf, &rule->via));
+		if (rule->via_group[0]) {
+			text_add_pair(t, RULE_WORD_VIA, "@");
+			text_add(t, rule->via_group);
+		}
 		if (rule->route_dev[0])
 			text_add_pair(t, RULE_WORD_DEV, rule->route_dev);
 	}
@@ -178,7 +182,8 @@ static void add_limit(struct text *t, const struct shunt_rule *rule)
 
 static void add_options(struct text *t, const struct shunt_rule *rule)
 {
-	if (rule->action == SHUNT_ACT_PROXY && rule->fail == SHUNT_FAIL_CLOSED)
+	if (rule->fail == SHUNT_FAIL_CLOSED &&
+	    (rule->action == SHUNT_ACT_PROXY || rule->action == SHUNT_ACT_ROUTE))
 		text_add_pair(t, RULE_WORD_FAIL, rule_words[RULE_WORD_CLOSED].name);
 	if (rule->limit_per != SHUNT_LIMIT_NONE)
 		add_limit(t, rule);

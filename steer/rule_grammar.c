@@ -48,7 +48,7 @@ static const char grammar[] =
 	"IFACES := IFACE[,IFACE...]\n"
 	"PREFIX    10.0.0.0/8, 10.1.2.3, 2001:db8::/32; IPv4 and IPv6 may be mixed\n"
 	"PORT      1..65535\n"
-	"TARGET, SET  1..31 of letters, digits, '.', '_', '-'; not '.' or '-' first\n"
+	"TARGET, SET, GROUP  1..31 of letters, digits, '.', '_', '-'; not '.' or '-' first\n"
 	"\n"
 	"FILE   := one of these a line\n"
 	"  RULE\n"

@@ -86,14 +86,14 @@ enum rule_kind {
 	  "hand it to a target's socket; no TARGET: 'default'")                                \
 	X(ROUTE, "route", "           ", ACTION, NO_VALUE, 0, RULE_ACTIONS ^ RULE_W(ROUTE),    \
 	  "forward it in eBPF, by the routing table or:")                                      \
-	X(VIA, "via", " ADDR        ", PART, ADDR, RULE_W(ROUTE), 0,                           \
-	  "- with route: to this next hop")                                                    \
+	X(VIA, "via", " ADDR|@GROUP ", PART, ADDR, RULE_W(ROUTE), 0,                           \
+	  "- with route: to this next hop, or one of a group")                                 \
 	X(DEV, "dev", " IFACE       ", PART, IFACE, RULE_W(ROUTE), 0,                          \
 	  "- with route: out of this interface")
 
 #define RULE_OPTION_WORDS(X)                                                                   \
-	X(FAIL, "fail", " open|closed", OPTION, FAIL, RULE_W(PROXY), 0,                        \
-	  "proxy, but no live socket: pass (default) or drop")                                 \
+	X(FAIL, "fail", " open|closed", OPTION, FAIL, RULE_W(PROXY) | RULE_W(ROUTE), 0,        \
+	  "no live socket or next hop: pass (default) or drop")                                \
 	X(LIMIT, "limit", " RATE[/s]  ", OPTION, RATE, RULE_ACTIONS ^ RULE_W(DROP), 0,         \
 	  "new flows a second, 1..1000000; those above are dropped")                           \
 	X(BURST, "burst", " N         ", PART, COUNT, RULE_W(LIMIT), 0,                        \

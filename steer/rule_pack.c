@@ -74,6 +74,7 @@ size_t rule_pack(const struct shunt_rule *r, void *buf)
 	put(&s, &p, sizeof(p));
 	put_text(&s, r->target);
 	put_text(&s, r->route_dev);
+	put_text(&s, r->via_group);
 	put_text(&s, r->from.set);
 	put_text(&s, r->to.set);
 	if (r->cgroup)
@@ -230,6 +231,7 @@ int rule_unpack(struct shunt_rule *out, const void *buf, size_t size)
 	take_scalars(&r, &p);
 	take_name(&s, r.target, sizeof(r.target));
 	take_name(&s, r.route_dev, sizeof(r.route_dev));
+	take_name(&s, r.via_group, sizeof(r.via_group));
 	take_name(&s, r.from.set, sizeof(r.from.set));
 	take_name(&s, r.to.set, sizeof(r.to.set));
 	if (p.flags & PACKED_CGROUP)

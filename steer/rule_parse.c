@@ -209,6 +209,10 @@ static int read_simple(struct rule_parser *p, const struct rule_word *word)
 	case RULE_PATH:
 		return rule_value_cgroup(&rule->cgroup, what, value, p->e);
 	case RULE_ADDR:
+		if (value.at[0] == '@')
+			return rule_value_name(rule->via_group, "group",
+					       (struct rule_span){ value.at + 1, value.len - 1 },
+					       p->e);
 		rule->has_via = true;
 		return rule_value_next_hop(&rule->via, what, value, p->e);
 	case RULE_IFACE:
@@ -339,6 +343,23 @@ static int check_addresses(struct rule_parser *p)
 	return 0;
 }
 
+static int check_route(struct rule_parser *p)
+{
+	const struct shunt_rule *rule = p->rule;
+	unsigned int via = IN6_IS_ADDR_V4MAPPED(&rule->via) ? SHUNT_FAM_V4 : SHUNT_FAM_V6;
+
+	if (rule->has_via && !(addrs_families(&rule->from) & addrs_families(&rule->to) & via))
+		return rule_error(p->e, "via is %s and the addresses are not",
+				  via == SHUNT_FAM_V4 ? "IPv4" : "IPv6");
+	if (rule->via_group[0] && rule->route_dev[0])
+		return rule_error(p->e, "dev does not go with via @%s: next hops have their own",
+				  rule->via_group);
+	if (rule->action == SHUNT_ACT_ROUTE && rule->fail == SHUNT_FAIL_CLOSED && !rule->has_via &&
+	    !rule->via_group[0] && !rule->route_dev[0])
+		return rule_error(p->e, "fail closed with route needs via or dev");
+	return 0;
+}
+
 /* What is printed must be readable again, and some addresses are printed longer than typed. */
 static int check_length(struct rule_parser *p, size_t len)
 {
@@ -380,6 +401,8 @@ static int check_whole(struct rule_parser *p, size_t len)
 							  " or "));
 	}
 	r = check_addresses(p);
+	if (!r)
+		r = check_route(p);
 	return r ? r : check_length(p, len);
 }
 

@@ -130,12 +130,14 @@ static int fill_both(struct sides *to, struct sides *from, const struct rule_wri
 
 static uint8_t bits_of_rule(const struct shunt_rule *r)
 {
-	uint8_t protos = r->protos;
+	uint8_t protos = r->protos, dirs = r->dirs;
 
 	if (r->action == SHUNT_ACT_PROXY) /* what carries UDP is not there yet */
 		protos &= SHUNT_PROTO_TCP;
-	return (r->dirs & SHUNT_DIR_IN ? SHUNT_BIT_IN : 0) |
-	       (r->dirs & SHUNT_DIR_OUT ? SHUNT_BIT_OUT : 0) |
+	if (r->action == SHUNT_ACT_ROUTE) /* only what comes in is forwarded */
+		dirs &= SHUNT_DIR_IN;
+	return (dirs & SHUNT_DIR_IN ? SHUNT_BIT_IN : 0) |
+	       (dirs & SHUNT_DIR_OUT ? SHUNT_BIT_OUT : 0) |
 	       (protos & SHUNT_PROTO_TCP ? SHUNT_BIT_TCP : 0) |
 	       (protos & SHUNT_PROTO_UDP ? SHUNT_BIT_UDP : 0);
 }
@@ -267,6 +269,12 @@ static int fill_names(struct shunt_rule2 *rec, const struct names *names,
 
 	if (r->action == SHUNT_ACT_PROXY) {
 		n = names->target(names->ctx, r->target);
+		if (n < 0)
+			return n;
+		rec->target = (uint16_t)n;
+	}
+	if (r->has_via || r->via_group[0] || r->route_dev[0]) {
+		n = names->hops(names->ctx, r);
 		if (n < 0)
 			return n;
 		rec->target = (uint16_t)n;

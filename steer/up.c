@@ -13,6 +13,7 @@
 #include "cleanup.h"
 #include "device.h"
 #include "hook.h"
+#include "hops.h"
 #include "instance.h"
 #include "netns.h"
 #include "pin.h"
@@ -321,6 +322,8 @@ static int up_locked(struct shunt *s, const struct shunt_up_options *opt, int lo
 	}
 	if (!r)
 		r = check_same(&s->info, &want, opt);
+	if (!r)
+		r = hops_refresh_locked(s);
 	return r ? r : extend(s, opt, lock);
 }
 

@@ -49,7 +49,7 @@ _shuntctl() {
 		words=$(_shuntctl_words "${w[@]}" | grep '^--')
 		;;
 	--hook\ *) words='auto tcx clsact' ;;
-	on\ *) words=$(_shuntctl_interfaces) ;;
+	on\ * | dev\ *) words=$(_shuntctl_interfaces) ;;
 	from\ rule\ add* | to\ rule\ add* | not\ rule\ add*)
 		words="any not $(_shuntctl_sets | sed 's/^/@/')"
 		;;
@@ -57,7 +57,7 @@ _shuntctl() {
 	*\ set\ add | *\ set\ load | *\ set\ del | *\ set\ list) words=$(_shuntctl_sets) ;;
 	*\ explain) words='in out' ;;
 	in\ explain*) words=$(_shuntctl_interfaces) ;;
-	*\ rule | *\ target | *\ set | *\ proxy) words=$(_shuntctl_words | sed -nE "s/^$command //p") ;;
+	*\ rule | *\ target | *\ set | *\ hop | *\ proxy) words=$(_shuntctl_words | sed -nE "s/^$command //p") ;;
 	*\ ) words=$(_shuntctl_words | sed -E 's/^([a-z]+) .*/\1/' | sort -u) ;;
 	*)
 		read -ra w <<<"$command"

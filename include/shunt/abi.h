@@ -18,7 +18,7 @@
 
 #include <linux/types.h>
 
-#define SHUNT_ABI_VERSION 3
+#define SHUNT_ABI_VERSION 4
 #define SHUNT_MAGIC 0x53484e54U /* "SHNT" */
 
 /* ---- limits --------------------------------------------------------------------- */
@@ -33,6 +33,10 @@ enum {
 	SHUNT_MAX_FLOWS = 65536,     /* steered flows remembered (LRU) */
 	SHUNT_MAX_UDP_FLOWS = 65536, /* UDP flows left alone that are remembered (LRU) */
 	SHUNT_UDP_IDLE = 120,	     /* seconds; then a UDP flow is a new one (RFC 4787, REQ-5) */
+	SHUNT_MAX_ROUTED = 131072,   /* routed flows remembered, each with its way back (LRU) */
+	SHUNT_MAX_GROUPS = 512,	     /* of next hops; group 0 is never used: 0 means none */
+	SHUNT_GROUP_HOPS = 16,	     /* next hops of a group */
+	SHUNT_MAX_HOP_STATES = 4096, /* next hops whose state is remembered (LRU) */
 	SHUNT_MAX_BACKSTOP = 4096,   /* tuples handed to the SK_LOOKUP program (LRU) */
 	SHUNT_MAX_FRAGS = 4096,	     /* first fragments remembered (LRU) */
 	SHUNT_MAX_RULES = 262144,    /* rules of one generation */
@@ -78,6 +82,15 @@ enum {
 	X(SELF, "reject_self", "aimed at the port of the target's own listener here")          \
 	X(UDP_FLOW, "udp_flow", "datagram of a UDP flow that was left alone before")           \
 	X(NO_RULESET, "no_ruleset", "no rules are loaded")                                     \
+	X(ROUTE_LOCAL, "route_local", "routed, but from or to this very host")                  \
+	X(ROUTE_TTL, "route_ttl", "routed, but its time to live is over")                      \
+	X(ROUTE_OPTIONS, "route_options", "routed, but with IP options or extension headers")  \
+	X(ROUTE_FRAGMENT, "route_fragment", "routed, but a fragment")                          \
+	X(ROUTE_TOO_BIG, "route_too_big", "routed, but larger than the way's MTU")             \
+	X(ROUTE_NO_NEIGH, "route_no_neigh", "routed, but the next hop is not resolved yet")    \
+	X(ROUTE_NO_ROUTE, "route_no_route", "routed, but the routing table has no way")        \
+	X(ROUTE_NO_HOP, "route_no_hop", "routed, but no next hop of the rule is alive")        \
+	X(ROUTE_OTHER, "route_other", "routed, but over what only the kernel can do")          \
 	X(STEER_NEW, "steer_new", "new flow handed to a target")                               \
 	X(STEER_FLOW, "steer_flow", "packet of a steered flow or of its upstream")             \
 	X(STEER_TIMEWAIT, "steer_timewait", "new flow on a tuple still in TIME_WAIT")          \
@@ -86,10 +99,11 @@ enum {
 	X(STEER_ICMP, "steer_icmp", "ICMP error about a flow of ours")                         \
 	X(STEER_FRAG, "steer_frag", "later fragment that follows its first one")               \
 	X(REDIRECT, "redirect", "local packet turned round to the loopback ingress")           \
+	X(ROUTED, "routed", "packet of a routed flow, forwarded")                              \
 	X(RULE_DROP, "rule_drop", "dropped by a rule")                                         \
 	X(RULE_REJECT, "rule_reject", "rejected by a rule")                                    \
 	X(RULE_LIMIT, "rule_limit", "above the limit of its rule; dropped")                    \
-	X(FAIL_CLOSED, "fail_closed", "target has no live socket, rule says fail closed")      \
+	X(FAIL_CLOSED, "fail_closed", "no live socket or next hop, rule says fail closed")     \
 	X(LO_LOST, "lo_lost", "redirected SYN whose decision is forgotten; dropped")           \
 	X(REDIRECT_FAILED, "redirect_failed", "could not be given a link header; dropped")     \
 	X(PULLED, "pulled", "headers were not linear and were pulled")                         \
@@ -196,6 +210,59 @@ struct shunt_flow {
 	__u8 reserved[5];
 };
 
+/* ---- map: routed (LRU_HASH): flows that a rule routes, and the ways back of them --------- */
+
+enum shunt_routed_flag {
+	SHUNT_ROUTED_REPLY = 1 << 0,	   /* the way back */
+	SHUNT_ROUTED_FAIL_CLOSED = 1 << 1, /* drop when no next hop is alive */
+};
+
+struct shunt_routed {
+	__u64 since;   /* ns */
+	__u64 seen;    /* ns: when its last packet came, to a second; of UDP only */
+	__u64 checked; /* ns: when its way was asked for, 0 never; what follows it is as of then */
+	__u32 rule;    /* priority of the rule that decided */
+	__u32 hop;     /* id of the next hop, 0 none yet */
+	__u16 group;   /* in hops, 0 the routing table */
+	__u16 serial;  /* of the group */
+	__u8 flags;    /* enum shunt_routed_flag */
+	__u8 reserved[7];
+	__u32 oif;     /* interface it leaves by */
+	__u32 mtu;     /* of the way */
+	__u8 dmac[6], smac[6];
+};
+
+/* ---- maps: hops (ARRAY by group), hop_states (LRU_HASH by id) --------------------------- */
+
+/* Where a routed flow may go. */
+struct shunt_hop {
+	__u8 addr[16];	 /* zero: no address was given, dev's own route to the destination holds */
+	char dev[SHUNT_IFNAME_LEN]; /* "" none was given */
+	__u32 ifindex;	 /* of dev, 0 none was given or it is absent */
+	__u32 weight;	 /* 1..255 */
+	__u32 id;	 /* made from address and device: the same hop has the same in each group */
+	__u32 reserved;
+};
+
+/* A group; the one that a rule's `via ADDR` and `dev IFACE` make has no name. */
+struct shunt_hop_group {
+	char name[SHUNT_NAME_LEN];
+	__u16 serial; /* changes when the place gets another group */
+	__u8 used;
+	__u8 live;    /* which of the lists holds; the other one is written, then this is changed */
+	__u32 reserved[3];
+	struct {
+		__u32 n;
+		__u32 reserved[3];
+		struct shunt_hop hop[SHUNT_GROUP_HOPS];
+	} list[2];
+};
+
+struct shunt_hop_state {
+	__u64 bad_since; /* ns: since when it does not resolve, 0 it does */
+	__u64 tried;	 /* ns: when a packet was last sent there nevertheless */
+};
+
 /*
  * ---- map: udp_flows (LRU_HASH): UDP flows that were left alone -------------------------
  * The value is a __u64: ns, when its last datagram came, to a second.
@@ -290,7 +357,8 @@ struct shunt_explain {
 	__u32 sk_state;	  /* TCP state of an existing socket of this tuple, 0 none */
 	__u64 generation;
 	__u32 verdict;	  /* the tc verdict */
-	__u32 reserved[5];
+	__u32 oif;	  /* routed: interface it leaves by, 0 none */
+	__u8 via[16];	  /* routed: the next hop's address */
 	/* Written before the run: the id of the sender's cgroup at each level, 0 unknown. */
 	__u64 cgroup[SHUNT_CGROUP_LEVELS];
 };
@@ -302,6 +370,10 @@ struct shunt_explain {
 #include <assert.h>
 static_assert(sizeof(struct shunt_tuple) == 40, "key without holes");
 static_assert(sizeof(struct shunt_udp_key) == 48, "key without holes");
+static_assert(sizeof(struct shunt_routed) == 64, "one cache line");
+static_assert(sizeof(struct shunt_hop) == 48, "value without holes");
+static_assert(sizeof(struct shunt_hop_group) == 48 + 2 * (16 + 48 * SHUNT_GROUP_HOPS),
+	      "value without holes");
 static_assert(sizeof(struct shunt_event) == 64, "record without holes");
 static_assert(sizeof(struct shunt_target) == 64, "value without holes");
 static_assert(sizeof(struct shunt_device) == 32, "value without holes");

@@ -99,6 +99,7 @@ struct shunt_rule {
 	char target[SHUNT_NAME_LEN];   /* proxy: "default" if none was named */
 	bool has_via;		       /* route */
 	struct in6_addr via;	       /* v4-mapped if IPv4 */
+	char via_group[SHUNT_NAME_LEN]; /* route: "@name" without '@', "" if none was named */
 	char route_dev[IF_NAMESIZE];   /* route: "" if none was named */
 	enum shunt_fail fail;
 	enum shunt_limit_per limit_per;
@@ -376,6 +377,35 @@ struct shunt_target_info {
 };
 /* In index order. Returns the count written, at most max. */
 int shunt_targets_read(struct shunt *s, struct shunt_target_info *out, size_t max);
+
+/* ---- groups of next hops, which rules name as `route via @GROUP` ------------------------------ */
+
+/* addr: NULL, no address: by the device's own route. dev: NULL any. weight 1..255. */
+struct shunt_hop_spec {
+	const struct in6_addr *addr;
+	const char *dev;
+	uint32_t weight;
+};
+
+/*
+ * Add a next hop to a group, which is made if it is new; one that is there already (same address and
+ * device) gets the weight. Flows that have a next hop keep it.
+ */
+int shunt_hop_add(struct shunt *s, const char *group, const struct shunt_hop_spec *hop);
+/* Flows of this next hop, and no others, go on by another one. -ENOENT if it is not there. */
+int shunt_hop_del(struct shunt *s, const char *group, const struct shunt_hop_spec *hop);
+/* The whole group. -EBUSY if a rule names it. */
+int shunt_hop_group_del(struct shunt *s, const char *group);
+
+/* A group as it is now. */
+struct shunt_hop_info {
+	char group[SHUNT_NAME_LEN];
+	size_t n;
+	struct shunt_hop hop[SHUNT_GROUP_HOPS];
+	uint64_t dead_for[SHUNT_GROUP_HOPS]; /* ns that it has not resolved, 0 it does */
+};
+/* Groups with a name, by name. Returns the count written, at most max. */
+int shunt_hops_read(struct shunt *s, struct shunt_hop_info *out, size_t max);
 
 /*
  * Which rule decided the flow that was accepted with these addresses: 0 and *out, or -ENOENT

@@ -118,10 +118,8 @@ static void random_devices(struct shunt_rule *r)
 	r->n_devices = n;
 }
 
-static void random_match(struct shunt_rule *r)
+static void random_match(struct shunt_rule *r, bool v4)
 {
-	bool v4 = one_in(2);
-
 	r->priority = one_in(9) ? RULE_PRIORITY_MAX : 1 + below(RULE_PRIORITY_MAX);
 	r->dirs = (uint8_t)(1 + below(3));
 	r->protos = (uint8_t)(1 + below(3));
@@ -148,7 +146,7 @@ static void random_match(struct shunt_rule *r)
 	}
 }
 
-static void random_action(struct shunt_rule *r)
+static void random_action(struct shunt_rule *r, bool v4)
 {
 	struct shunt_prefix via;
 
@@ -162,16 +160,20 @@ static void random_action(struct shunt_rule *r)
 		r->fail = one_in(2) ? SHUNT_FAIL_OPEN : SHUNT_FAIL_CLOSED;
 	}
 	if (r->action == SHUNT_ACT_ROUTE && one_in(2)) {
-		random_prefix(&via, one_in(2));
+		random_prefix(&via, v4); /* of the family that from and to have in common */
 		if (shunt_prefix_is_v4(&via))
 			via.addr.s6_addr[12] = (uint8_t)(1 + below(126));
 		else
 			via.addr.s6_addr[0] = 0x20;
 		r->has_via = true;
 		r->via = via.addr;
+	} else if (r->action == SHUNT_ACT_ROUTE && one_in(2)) {
+		random_name(r->via_group, SHUNT_NAME_LEN, "abzAZ059_");
 	}
-	if (r->action == SHUNT_ACT_ROUTE && one_in(2))
+	if (r->action == SHUNT_ACT_ROUTE && !r->via_group[0] && one_in(2))
 		random_name(r->route_dev, IF_NAMESIZE, "abc09_-@");
+	if (r->has_via || r->via_group[0] || r->route_dev[0])
+		r->fail = one_in(2) ? SHUNT_FAIL_OPEN : SHUNT_FAIL_CLOSED;
 }
 
 static void random_options(struct shunt_rule *r)
@@ -191,9 +193,11 @@ static void random_options(struct shunt_rule *r)
 
 static void random_rule(struct shunt_rule *r)
 {
+	bool v4 = one_in(2);
+
 	memset(r, 0, sizeof(*r));
-	random_match(r);
-	random_action(r);
+	random_match(r, v4);
+	random_action(r, v4);
 	random_options(r);
 }
 

@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Forwarding without the stack: a flow that a rule routes is noted in `routed` with the way it
+ * takes (interface, link addresses, MTU), and so is its way back. Its packets are sent on from
+ * here: time to live, link header, redirect.
+ *
+ * The way is asked for anew every ROUTE_FRESH; that packet goes through the kernel's neighbour
+ * code, so that a neighbour ages, is asked again and fails as it would without us.
+ *
+ * What can only be done by the kernel (an ICMP answer, fragments, options) is left to it, each
+ * with a counter of its own. It then goes by the routing table, or is dropped if the rule says
+ * fail closed and names another way.
+ */
+#ifndef SHUNT_BPF_ROUTE_H
+#define SHUNT_BPF_ROUTE_H
+
+#include <linux/pkt_cls.h>
+
+#include "classify.h"
+#include "hops.h"
+
+#define ROUTE_FRESH 10000000ULL /* ns that the answer of the routing table holds */
+#define ROUTE_SECOND 1000000000LL
+#define ROUTE_UDP_IDLE (SHUNT_UDP_IDLE * ROUTE_SECOND)
+
+enum {
+	FAMILY_INET = 2, /* AF_INET, AF_INET6 */
+	FAMILY_INET6 = 10,
+	WAY_READY = -1, /* beside an enum shunt_counter: all is known */
+	WAY_NEIGH = -2, /* the link addresses must come from the neighbour code */
+	NOT_ROUTED = -3, /* the packet belongs to no routed flow */
+	ROUTE_OLD = -4,	 /* the flow's way must be asked for */
+};
+
+static __always_inline void set_fib_address(struct bpf_fib_lookup *fib, const __be32 *addr,
+					    bool v6)
+{
+	if (v6)
+		__builtin_memcpy(fib->ipv6_dst, addr, 16);
+	else
+		fib->ipv4_dst = addr[3];
+}
+
+static __always_inline void fill_fib(struct bpf_fib_lookup *fib, const struct __sk_buff *skb,
+				     const struct packet *p)
+{
+	__builtin_memset(fib, 0, sizeof(*fib));
+	fib->ifindex = skb->ifindex;
+	fib->family = p->v6 ? FAMILY_INET6 : FAMILY_INET;
+	fib->l4_protocol = p->proto;
+	fib->sport = p->sport;
+	fib->dport = p->dport;
+	fib->tot_len = 1; /* not 0: the answer then has the MTU of the way */
+	if (p->v6)
+		__builtin_memcpy(fib->ipv6_src, p->saddr, 16);
+	else
+		fib->ipv4_src = p->saddr[3];
+	set_fib_address(fib, p->daddr, p->v6);
+}
+
+static __always_inline int fib_reason(long e)
+{
+	switch (e) {
+	case BPF_FIB_LKUP_RET_NOT_FWDED:
+		return SHUNT_CTR_ROUTE_LOCAL;
+	case BPF_FIB_LKUP_RET_BLACKHOLE:
+	case BPF_FIB_LKUP_RET_UNREACHABLE:
+	case BPF_FIB_LKUP_RET_PROHIBIT:
+		return SHUNT_CTR_ROUTE_NO_ROUTE;
+	default:
+		return SHUNT_CTR_ROUTE_OTHER;
+	}
+}
+
+/* Devices without link addresses have none to write. */
+static __always_inline int fill_way(struct __sk_buff *skb, struct way *way, long e)
+{
+	const struct bpf_fib_lookup *fib = &way->fib;
+	const __u16 *mac = (const __u16 *)fib->smac;
+
+	way->oif = fib->ifindex;
+	way->mtu = fib->tot_len;
+	if (e == BPF_FIB_LKUP_RET_NO_NEIGH) { /* the answer lacks it */
+		way->mtu = 0;
+		bpf_check_mtu(skb, way->oif, &way->mtu, 0, 0);
+	}
+	way->family = fib->family;
+	if (fib->family == FAMILY_INET6)
+		__builtin_memcpy(way->via, fib->ipv6_dst, 16);
+	else
+		way->via[0] = fib->ipv4_dst;
+	if (e == BPF_FIB_LKUP_RET_NO_NEIGH || !(mac[0] | mac[1] | mac[2]))
+		return WAY_NEIGH;
+	__builtin_memcpy(way->dmac, fib->dmac, 6);
+	__builtin_memcpy(way->smac, fib->smac, 6);
+	return WAY_READY;
+}
+
+/* By the routing table. */
+static __always_inline int find_way(struct __sk_buff *skb, const struct packet *p,
+				    struct way *way)
+{
+	long e;
+
+	fill_fib(&way->fib, skb, p);
+	e = bpf_fib_lookup(skb, &way->fib, sizeof(way->fib), 0);
+	if (e == BPF_FIB_LKUP_RET_NO_NEIGH)
+		return SHUNT_CTR_ROUTE_NO_NEIGH;
+	return e == BPF_FIB_LKUP_RET_SUCCESS ? fill_way(skb, way, e) : fib_reason(e);
+}
+
+/* The table has no way to link-local addresses: the neighbour code must do it all. */
+static __always_inline int link_local_way(struct __sk_buff *skb, const struct shunt_hop *hop,
+					  struct way *way)
+{
+	way->mtu = 0;
+	if (!hop->ifindex || bpf_check_mtu(skb, hop->ifindex, &way->mtu, 0, 0) < 0)
+		return SHUNT_CTR_ROUTE_NO_HOP;
+	way->oif = hop->ifindex;
+	way->family = FAMILY_INET6;
+	__builtin_memcpy(way->via, hop->addr, 16);
+	return WAY_NEIGH;
+}
+
+static __always_inline bool is_link_local(const struct shunt_hop *hop)
+{
+	return hop->addr[0] == 0xfe && (hop->addr[1] & 0xc0) == 0x80;
+}
+
+/* Is what the table says the next hop itself, on a link, and not a router on the way to it? */
+static __always_inline bool is_on_link(const struct bpf_fib_lookup *fib,
+				       const struct shunt_hop *hop)
+{
+	const __u32 *addr = (const __u32 *)hop->addr;
+
+	if (fib->family == FAMILY_INET)
+		return fib->ipv4_dst == addr[3];
+	return fib->ipv6_dst[0] == addr[0] && fib->ipv6_dst[1] == addr[1] &&
+	       fib->ipv6_dst[2] == addr[2] && fib->ipv6_dst[3] == addr[3];
+}
+
+/* By a next hop of the rule. */
+static __always_inline int find_hop_way(struct __sk_buff *skb, const struct packet *p,
+					const struct shunt_hop *hop, struct way *way)
+{
+	struct bpf_fib_lookup *fib = &way->fib;
+	__u32 flags = 0;
+	long e;
+
+	if (hop->dev[0] && !hop->ifindex)
+		return SHUNT_CTR_ROUTE_NO_HOP;
+	if (is_link_local(hop))
+		return link_local_way(skb, hop, way);
+	fill_fib(fib, skb, p);
+	if (has_address(hop))
+		set_fib_address(fib, (const __be32 *)hop->addr, p->v6);
+	if (hop->ifindex) {
+		fib->ifindex = hop->ifindex;
+		flags = BPF_FIB_LOOKUP_OUTPUT;
+	}
+	e = bpf_fib_lookup(skb, fib, sizeof(*fib), flags);
+	if (e == BPF_FIB_LKUP_RET_FWD_DISABLED || e == BPF_FIB_LKUP_RET_UNSUPP_LWT)
+		return SHUNT_CTR_ROUTE_OTHER;
+	if ((e != BPF_FIB_LKUP_RET_SUCCESS && e != BPF_FIB_LKUP_RET_NO_NEIGH) ||
+	    (has_address(hop) && !is_on_link(fib, hop)) ||
+	    (hop->ifindex && fib->ifindex != hop->ifindex))
+		return SHUNT_CTR_ROUTE_NO_HOP;
+	return fill_way(skb, way, e);
+}
+
+/* Is the address this host's, or one that is never forwarded to? */
+static __always_inline bool stays_here(struct __sk_buff *skb, const struct packet *p,
+				       const __be32 *addr, struct bpf_fib_lookup *fib)
+{
+	fill_fib(fib, skb, p);
+	set_fib_address(fib, addr, p->v6);
+	return bpf_fib_lookup(skb, fib, sizeof(*fib), BPF_FIB_LOOKUP_SKIP_NEIGH) ==
+	       BPF_FIB_LKUP_RET_NOT_FWDED;
+}
+
+static __always_inline int find_group_way(struct __sk_buff *skb, const struct packet *p,
+					  const struct shunt_routed *flow, struct way *way)
+{
+	__u32 group = flow->group, slot;
+	struct hop_search s = { .way = way };
+	const struct shunt_hop *hop;
+	int found;
+
+	s.group = bpf_map_lookup_elem(&hops, &group);
+	if (!s.group || !s.group->used || s.group->serial != flow->serial)
+		return SHUNT_CTR_ROUTE_NO_HOP;
+	s.list = *(const volatile __u8 *)&s.group->live & 1;
+	way->now = bpf_ktime_get_ns();
+	way->v6 = p->v6;
+	way->hash = flow_hash(p);
+	slot = keep_hop(&s, flow->hop);
+	if (slot >= SHUNT_GROUP_HOPS)
+		slot = pick_hop(&s);
+	if (slot >= SHUNT_GROUP_HOPS)
+		return SHUNT_CTR_ROUTE_NO_HOP;
+	hop = &s.group->list[s.list & 1].hop[slot];
+	way->hop = hop->id;
+	found = find_hop_way(skb, p, hop, way);
+	if (!way->explain && found != SHUNT_CTR_ROUTE_OTHER && !is_link_local(hop))
+		note_hop(way->hop, found == WAY_READY, way->now);
+	return found;
+}
+
+/*
+ * Find the way of a packet of this flow: WAY_READY or WAY_NEIGH with *way filled in, or why it
+ * must be left to the kernel.
+ *
+ * Workaround: a global function, which the verifier checks once and by itself.
+ */
+__noinline int ask_way(struct __sk_buff *skb, const struct packet *p,
+		       const struct shunt_routed *flow, struct way *way)
+{
+	if (!p || !flow || !way)
+		return SHUNT_CTR_ROUTE_OTHER; /* never; the verifier asks for it */
+	/* Once for a flow: nobody sends with this host's address but this host. */
+	if (!flow->checked && (stays_here(skb, p, p->saddr, &way->fib) ||
+			       (flow->group && stays_here(skb, p, p->daddr, &way->fib))))
+		return SHUNT_CTR_ROUTE_LOCAL;
+	if (flow->group)
+		return find_group_way(skb, p, flow, way);
+	return find_way(skb, p, way);
+}
+
+static __always_inline bool is_too_big(const struct __sk_buff *skb, const struct packet *p,
+				       __u32 mtu)
+{
+	if (p->end - p->l3 <= mtu)
+		return false;
+	return !skb->gso_size || p->l4 - p->l3 + p->l4_len + skb->gso_size > mtu;
+}
+
+/* The time to live, one less, and for IPv4 what that does to the checksum (RFC 1624). */
+static __always_inline void age(__u8 *head, __u8 v6)
+{
+	__u32 sum = head[10] << 8 | head[11];
+
+	if (v6) {
+		head[7]--;
+		return;
+	}
+	head[8]--;
+	sum += 0x100; /* the field is the upper half of its word */
+	sum += sum >> 16;
+	head[10] = sum >> 8;
+	head[11] = sum;
+}
+
+enum {
+	HEAD_LEN = 20,	/* of an IPv4 header without options; of an IPv6 header more than we need */
+	HEAD_AGED = 12, /* bytes of it that hold all that changes */
+};
+
+/* A router does not send on what has got damaged (RFC 1812 section 5.2.2). */
+static __always_inline bool checksum_is_right(const __u8 *head)
+{
+	const __u32 *w = (const __u32 *)head;
+	__u64 sum = (__u64)w[0] + w[1] + w[2] + w[3] + w[4];
+
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+/* What keeps a packet from being sent on from here, whatever its way: 0 nothing. */
+static __always_inline int cannot_forward(const struct packet *p, const __u8 *head)
+{
+	if (p->frag != FRAG_NONE)
+		return SHUNT_CTR_ROUTE_FRAGMENT;
+	if (p->l4 - p->l3 != (p->v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)))
+		return SHUNT_CTR_ROUTE_OPTIONS;
+	if (!p->v6 && !checksum_is_right(head))
+		return SHUNT_CTR_BAD_HEADER;
+	return (p->v6 ? head[7] : head[8]) <= 1 ? SHUNT_CTR_ROUTE_TTL : 0;
+}
+
+/* Link header and start of the IP header in one write: each is a call and a check for sharing. */
+static __always_inline int send_direct(struct __sk_buff *skb, const struct packet *p, __u8 *head,
+				       const struct shunt_routed *flow)
+{
+	__u8 frame[ETH_HLEN + HEAD_AGED];
+	__be16 type = skb->protocol;
+
+	age(head, p->v6);
+	__builtin_memcpy(frame, flow->dmac, 6);
+	__builtin_memcpy(frame + 6, flow->smac, 6);
+	__builtin_memcpy(frame + 12, &type, 2);
+	__builtin_memcpy(frame + ETH_HLEN, head, HEAD_AGED);
+	if (bpf_skb_store_bytes(skb, 0, frame, sizeof(frame), 0))
+		return SHUNT_CTR_REDIRECT_FAILED;
+	bpf_redirect(flow->oif, 0);
+	return SHUNT_CTR_ROUTED;
+}
+
+/*
+ * By the neighbour code, which writes the link header and asks for what it lacks.
+ *
+ * Workaround: not inlined, for the stack.
+ */
+__noinline int send_neigh(struct __sk_buff *skb, const struct packet *p, const struct way *way)
+{
+	struct bpf_redir_neigh nh = {};
+	__u8 head[HEAD_LEN] __attribute__((aligned(4)));
+
+	if (!p || !way)
+		return SHUNT_CTR_ROUTE_OTHER; /* never; the verifier asks for it */
+	if (way->explain)
+		return SHUNT_CTR_ROUTED;
+	if (read_bytes(skb, p->l3, head, HEAD_LEN))
+		return SHUNT_CTR_SHORT;
+	nh.nh_family = way->family;
+	if (way->family == FAMILY_INET6)
+		__builtin_memcpy(nh.ipv6_nh, way->via, 16);
+	else
+		nh.ipv4_nh = way->via[0];
+	age(head, p->v6);
+	if (bpf_skb_store_bytes(skb, p->l3, head, HEAD_AGED, 0))
+		return SHUNT_CTR_REDIRECT_FAILED;
+	bpf_redirect_neigh(way->oif, &nh, sizeof(nh), 0);
+	return SHUNT_CTR_ROUTED;
+}
+
+static __always_inline void keep_way(struct shunt_routed *flow, const struct way *way, __u64 now)
+{
+	flow->oif = way->oif;
+	flow->mtu = way->mtu;
+	flow->hop = way->hop;
+	__builtin_memcpy(flow->dmac, way->dmac, 6);
+	__builtin_memcpy(flow->smac, way->smac, 6);
+	flow->checked = now | 1; /* not 0: that it does not stay here is known */
+}
+
+/* Can it be sent on from here? 0, or the exit. */
+static __always_inline int check_packet(struct __sk_buff *skb, const struct packet *p, __u8 *head)
+{
+	if (read_bytes(skb, p->l3, head, HEAD_LEN))
+		return SHUNT_CTR_SHORT;
+	return cannot_forward(p, head);
+}
+
+/*
+ * Send a packet on whose flow's way is not known or old, and keep the way; the exit.
+ *
+ * Workaround: a global function, which the verifier checks once and by itself.
+ */
+__noinline int send_anew(struct __sk_buff *skb, const struct packet *p, struct shunt_routed *flow,
+			 __u32 explain)
+{
+	struct way *way;
+	int e;
+
+	explain = !!explain;
+	way = bpf_map_lookup_elem(&ways, &explain);
+	if (!p || !flow || !way)
+		return SHUNT_CTR_ROUTE_OTHER; /* never; the verifier asks for it */
+	way->explain = explain;
+	way->hop = 0;
+	way->oif = 0;
+	e = ask_way(skb, p, flow, way);
+	if (e >= 0)
+		return e == SHUNT_CTR_ROUTE_NO_HOP && flow->flags & SHUNT_ROUTED_FAIL_CLOSED
+			       ? SHUNT_CTR_FAIL_CLOSED
+			       : e;
+	/* Without link addresses, of either device, it stays with the neighbour code. */
+	keep_way(flow, way, e == WAY_READY && p->l3 ? bpf_ktime_get_coarse_ns() : 0);
+	return is_too_big(skb, p, way->mtu) ? SHUNT_CTR_ROUTE_TOO_BIG : send_neigh(skb, p, way);
+}
+
+static __always_inline void reverse_tuple(const struct shunt_tuple *t, struct shunt_tuple *back)
+{
+	__builtin_memset(back, 0, sizeof(*back));
+	__builtin_memcpy(back->saddr, t->daddr, 16);
+	__builtin_memcpy(back->daddr, t->saddr, 16);
+	back->sport = t->dport;
+	back->dport = t->sport;
+	back->proto = t->proto;
+}
+
+/*
+ * Note a flow and its way back, which goes by the routing table.
+ *
+ * Workaround: not inlined, for the stack.
+ */
+__noinline int note_route(const struct packet *p, struct shunt_routed *flow)
+{
+	struct shunt_tuple t, back;
+	long lost;
+
+	if (!p || !flow)
+		return 0; /* never; the verifier asks for it */
+	packet_tuple(p, &t);
+	reverse_tuple(&t, &back);
+	if (!routes_in_use)
+		routes_in_use = 1;
+	lost = bpf_map_update_elem(&routed, &t, flow, BPF_ANY);
+	flow->group = 0;
+	flow->hop = 0;
+	flow->checked = 0;
+	flow->flags = SHUNT_ROUTED_REPLY;
+	if (bpf_map_update_elem(&routed, &back, flow, BPF_ANY) || lost)
+		count_up(SHUNT_CTR_NOTE_LOST);
+	return 1;
+}
+
+/*
+ * The first packet of a flow, and the rule says route: the exit. Noted only if it goes somewhere:
+ * what is meant for this host, or has no way, is the kernel's.
+ *
+ * Workaround: a global function, which the verifier checks once and by itself.
+ */
+__noinline int route_new(struct __sk_buff *skb, const struct packet *p, const struct decision *d,
+			 __u32 explain)
+{
+	__u32 slot = !!explain, group;
+	struct way *way = bpf_map_lookup_elem(&ways, &slot);
+	struct shunt_hop_group *g;
+	int exit;
+
+	if (!p || !d || !way)
+		return SHUNT_CTR_ROUTE_OTHER; /* never; the verifier asks for it */
+	group = d->target;
+	g = bpf_map_lookup_elem(&hops, &group);
+	__builtin_memset(&way->flow, 0, sizeof(way->flow));
+	way->flow.since = way->flow.seen = bpf_ktime_get_coarse_ns();
+	way->flow.rule = d->priority;
+	way->flow.group = d->target;
+	way->flow.flags = d->flags & SHUNT_RULE_FAIL_CLOSED ? SHUNT_ROUTED_FAIL_CLOSED : 0;
+	way->flow.serial = g ? g->serial : 0;
+	exit = check_packet(skb, p, way->head);
+	if (!exit)
+		exit = send_anew(skb, p, &way->flow, explain);
+	if (!explain && exit != SHUNT_CTR_ROUTE_LOCAL && exit != SHUNT_CTR_ROUTE_NO_ROUTE)
+		note_route(p, &way->flow);
+	return exit;
+}
+
+/* Workaround: not inlined, for the stack. */
+__noinline int forget_route(const struct packet *p)
+{
+	struct shunt_tuple t, back;
+
+	if (!p)
+		return 0; /* never; the verifier asks for it */
+	packet_tuple(p, &t);
+	reverse_tuple(&t, &back);
+	bpf_map_delete_elem(&routed, &t);
+	bpf_map_delete_elem(&routed, &back);
+	return 1;
+}
+
+/*
+ * A packet of a routed flow is sent on: the exit, or NOT_ROUTED, or ROUTE_OLD: its way must be
+ * asked for. A flow ends when another one begins on its tuple: by a SYN, or for UDP after some
+ * time of silence.
+ *
+ * Workaround: a global function, which the verifier checks once and by itself.
+ */
+__noinline int route_known(struct __sk_buff *skb, const struct packet *p)
+{
+	__u8 head[HEAD_LEN] __attribute__((aligned(4)));
+	struct shunt_routed *flow;
+	struct shunt_tuple t;
+	__u64 now;
+	__s64 idle;
+	int exit;
+
+	if (!p)
+		return NOT_ROUTED; /* never; the verifier asks for it */
+	packet_tuple(p, &t);
+	flow = bpf_map_lookup_elem(&routed, &t);
+	if (!flow)
+		return NOT_ROUTED;
+	now = bpf_ktime_get_coarse_ns();
+	idle = now - flow->seen; /* below 0 if another CPU was faster */
+	if (is_syn(p) || (p->proto == IPPROTO_UDP && idle > ROUTE_UDP_IDLE)) {
+		forget_route(p);
+		return NOT_ROUTED;
+	}
+	exit = check_packet(skb, p, head);
+	if (exit)
+		return exit;
+	if (p->proto == IPPROTO_UDP && idle > ROUTE_SECOND)
+		flow->seen = now;
+	if (now - flow->checked > ROUTE_FRESH)
+		return ROUTE_OLD;
+	return is_too_big(skb, p, flow->mtu) ? SHUNT_CTR_ROUTE_TOO_BIG
+					     : send_direct(skb, p, head, flow);
+}
+
+/* What route_known() has left because the way was old; the exit. Not inlined, for the stack. */
+__noinline int route_old(struct __sk_buff *skb, const struct packet *p)
+{
+	struct shunt_routed *flow;
+	__u32 slot = 0;
+	struct way *way = bpf_map_lookup_elem(&ways, &slot);
+
+	if (!p || !way)
+		return SHUNT_CTR_ROUTE_OTHER; /* never; the verifier asks for it */
+	packet_tuple(p, &way->tuple);
+	flow = bpf_map_lookup_elem(&routed, &way->tuple);
+	return flow ? send_anew(skb, p, flow, 0) : SHUNT_CTR_ROUTE_OTHER;
+}
+
+/* The packet was sent on, or dropped, or is left to the kernel, which knows what to answer. */
+static __always_inline int leave_routed(struct run *r, int exit)
+{
+	if (exit == SHUNT_CTR_ROUTED)
+		return leave(r, exit, TC_ACT_REDIRECT);
+	if (exit == SHUNT_CTR_FAIL_CLOSED || exit == SHUNT_CTR_REDIRECT_FAILED)
+		return leave(r, exit, TC_ACT_SHOT);
+	return leave(r, exit, NEXT);
+}
+
+static __always_inline void explain_way(struct run *r)
+{
+	__be32 mapped = bpf_htonl(0xffff);
+	struct way *way;
+	__u32 one = 1;
+
+	way = bpf_map_lookup_elem(&ways, &one);
+	if (!way || !way->oif)
+		return;
+	r->ex->oif = way->oif;
+	if (way->family == FAMILY_INET6) {
+		__builtin_memcpy(r->ex->via, way->via, 16);
+	} else {
+		__builtin_memcpy(r->ex->via + 8, &mapped, 4);
+		__builtin_memcpy(r->ex->via + 12, &way->via[0], 4);
+	}
+}
+
+/* A rule says route. */
+static __always_inline int route(struct run *r, const struct decision *d)
+{
+	int exit = route_new(r->skb, &r->p, d, !!r->ex);
+
+	if (r->ex && exit == SHUNT_CTR_ROUTED)
+		explain_way(r);
+	return leave_routed(r, exit);
+}
+
+#endif

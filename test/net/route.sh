@@ -1,0 +1,382 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Flows that a rule routes: what leaves, where, and as what; against the kernel's own forwarding.
+#
+#   cl ---- c0 gw u0 ---- sv      sv and xl both have FAR: two ways to it
+#                 x0 ---- xl
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+frames="$LAB_DIR/route_frames.py"
+
+# Both ways lead to FAR; the kernel's by sv.
+lab_far() {
+	FAR=198.51.100.1
+	((FAM == 4)) || FAR=2001:db8:f::1
+	FAR_U=$(in_url "$FAR")
+	for ns in sv xl; do
+		ip -n $ns addr add "$FAR/$HOSTLEN" dev lo
+	done
+	ip -n gw "-$FAM" route add "$FAR/$HOSTLEN" via "$SV"
+	lab_mark
+}
+
+mac_of() {
+	ip -n "$1" -j link show dev "$2" | jq -r '.[0].address'
+}
+
+# ---- against the kernel ---------------------------------------------------------------------
+
+# exchange NAME: random frames from cl; what arrives at sv and what gw says to cl, to $T/NAME.*
+exchange() {
+	start_ready catch-sv sv python3 "$frames" catch eth0
+	start_ready catch-cl cl python3 "$frames" catch eth0
+	in_ns cl python3 "$frames" send eth0 "$(mac_of gw c0)" "$CL" "$SV" "$FRAMES" 7 >&2
+	wait_for 10 "grep -q $(printf 'that is all' | od -An -v -tx1 | tr -d ' \n') '$T/catch-sv.out'"
+	stop catch-sv
+	stop catch-cl
+	# From cl's address; and errors from gw, without what is different each time.
+	grep -E "$(packet_from)" "$T/catch-sv.out" | sort >"$T/$1.sv"
+	grep -E "$(error_to)" "$T/catch-cl.out" | cut -c$ERROR_FIELDS | sort >"$T/$1.cl"
+}
+
+packet_from() {
+	local hex
+
+	hex=$(python3 "$frames" hex "$CL")
+	if ((FAM == 4)); then
+		echo "^.{24}08004.{23}$hex"
+	else
+		echo "^.{24}86dd6.{15}$hex"
+	fi
+}
+
+# ICMP time exceeded, and fragmentation needed or packet too big; sum, and id of the error's own
+# IP header are left out.
+error_to() {
+	if ((FAM == 4)); then
+		echo '^.{24}080045.{16}01.{20}(0b00|0304)'
+	else
+		echo '^.{24}86dd6.{11}3a.{66}(0300|0200)'
+	fi
+}
+
+same_lines() {
+	diff "$2" "$3" >"$T/diff" || fail "$1 are others: $(head -n 4 "$T/diff")"
+}
+
+as_the_kernel() {
+	local u0_mtu=$2 n
+
+	family "$1"
+	FRAMES=4000 ERROR_FIELDS=1-28,53-68,69-72,77-
+	((FAM == 4)) || ERROR_FIELDS=1-28,45-112,117-
+	lab_up
+	in_ns gw sysctl -q -w net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 \
+		net.ipv4.icmp_msgs_per_sec=1000000 net.ipv4.icmp_msgs_burst=1000000
+	ip -n gw link set u0 mtu "$u0_mtu"
+	# Neighbours are known, or the first frames wait in a queue of the kernel.
+	web_server sv
+	fetch_hello cl "http://$SV_U/hello"
+	lab_mark
+	exchange kernel
+	at_least 'frames that the kernel forwarded' "$(wc -l <"$T/kernel.sv")" $((FRAMES / 2))
+	at_least 'errors of the kernel' "$(wc -l <"$T/kernel.cl")" 100
+	up
+	rules '100 in route'
+	exchange routed
+	same_lines 'frames that arrived' "$T/kernel.sv" "$T/routed.sv"
+	same_lines 'errors that came back' "$T/kernel.cl" "$T/routed.cl"
+	at_least 'routed' "$(counter routed)" $((FRAMES * 4 / 10))
+	for n in route_ttl route_options route_fragment; do
+		at_least "$n" "$(counter $n)" 20
+	done
+	((FAM == 6)) || at_least bad_header "$(counter bad_header)" 20
+	((u0_mtu >= 1500)) || at_least route_too_big "$(counter route_too_big)" 20
+	# The control: frames that another network's rule selects go by the kernel.
+	n=$(counter routed)
+	rules '100 in to 192.0.2.0/24,2001:db8::/32 route'
+	in_ns cl python3 "$frames" send eth0 "$(mac_of gw c0)" "$XL" "$SV" 50 8 >&2
+	same 'routed, by a rule about others' "$(counter routed)" "$n"
+}
+
+# ---- ways -----------------------------------------------------------------------------------
+
+two_uplinks_by_set() {
+	HOOK=$1
+	family "$2"
+	lab_up
+	lab_far
+	web_server sv
+	web_server xl
+	up
+	same 'answer without rules' "$(fetch cl "http://$FAR_U/hello")" 'hello from sv'
+	ctl set add far 203.0.113.0/24 2001:db8:e::/48
+	rules "100 in tcp to @far route via $XL"
+	same 'answer when the set does not hold it' "$(fetch cl "http://$FAR_U/hello")" 'hello from sv'
+	ctl set add far "$FAR"
+	same 'answer by the other uplink' "$(fetch cl "http://$FAR_U/hello")" 'hello from xl'
+	same 'the address that xl saw' "$(seen xl | cut -d' ' -f1)" "$CL"
+	fetch_hello cl "http://$SV_U/hello"
+	same 'flows of rule 100' "$(rule_flows 100)" 1
+	at_least routed "$(counter routed)" 4
+	ctl explain in c0 tcp "$CL_U:4000" "$FAR_U:80" >"$T/explained"
+	grep -q "^route: leaves by x0 to $XL$" "$T/explained" || fail "explain says: $(<"$T/explained")"
+	ctl set del far "$FAR"
+	same 'answer when it is taken out' "$(fetch cl "http://$FAR_U/hello")" 'hello from sv'
+	rules "100 in tcp to @far route via $XL dev u0 fail closed" \
+		"110 in tcp to $FAR port 8080 route dev x0"
+	ctl set add far "$FAR"
+	must_fail 28 'timed out' fetch cl "http://$FAR_U/hello" --max-time 1
+	at_least 'failed closed' "$(counter fail_closed)" 1
+	ctl rule del 100
+	same 'answer after the rule is gone' "$(fetch cl "http://$FAR_U/hello")" 'hello from sv'
+}
+
+# The command stream of `hold`, and its last line.
+ask() {
+	local n
+
+	n=$(wc -l <"$T/hold.out")
+	echo "$*" >&"$HOLD"
+	wait_for 20 "((\$(wc -l <'$T/hold.out') > $n))"
+	tail -n 1 "$T/hold.out"
+}
+
+hold_flows() {
+	mkfifo "$T/commands"
+	start_ready echo-sv sv python3 "$frames" serve sv "$FAR" 7
+	start_ready echo-xl xl python3 "$frames" serve xl "$FAR" 7
+	nsenter --net=/run/netns/cl python3 "$frames" hold "$FAR" 7 <"$T/commands" \
+		>"$T/hold.out" 2>"$T/hold.err" &
+	PIDS[hold]=$!
+	exec {HOLD}>"$T/commands"
+}
+
+number_of() { # NAME 'sv=3 xl=4'
+	sed -nE "s/.*\b$1=([0-9]+).*/\1/p" <<<"$2"
+}
+
+spread_and_remove() {
+	local n at_sv at_xl lost
+
+	family "$1"
+	lab_up
+	lab_far
+	up -i u0 -i x0
+	ctl hop add ways "$SV"
+	ctl hop add ways "$XL" dev x0 weight 3
+	rules "100 in on c0 tcp to $FAR route via @ways"
+	same 'the rule as it is listed' "$(ctl rule list)" "100 in on c0 tcp to $FAR route via @ways"
+	must_fail 1 "is used by rule 100" ctl hop del ways
+	must_fail 1 "there is no group of next hops 'none'" ctl rule add '5 in route via @none'
+	hold_flows
+	n=$(ask open 400)
+	say "flows: $n"
+	at_sv=$(number_of sv "$n") at_xl=$(number_of xl "$n")
+	same 'flows' $((at_sv + at_xl)) 400
+	at_least 'flows by the next hop of weight 1' "$at_sv" 60
+	at_most 'flows by the next hop of weight 1' "$at_sv" 140
+	# A flow keeps its next hop: nobody else would know it.
+	same 'answers of sv' "$(ask ask sv)" "$at_sv"
+	same 'answers of xl' "$(ask ask xl)" "$at_xl"
+	lost=$(in_ns cl nstat -asz TcpRetransSegs | awk '/Retrans/ {print $2}')
+	ctl hop del ways "$XL" dev x0
+	same 'answers of sv, after xl is out' "$(ask ask sv)" "$at_sv"
+	same 'segments sent again meanwhile' \
+		"$(in_ns cl nstat -asz TcpRetransSegs | awk '/Retrans/ {print $2}')" "$lost"
+	# Those of xl go on by sv, which knows nothing of them.
+	same 'answers of xl, after it is out' "$(ask ask xl)" 0
+	n=$(ask open 50)
+	same 'new flows by sv' "$(number_of sv "$n")" $((at_sv + 50))
+	exec {HOLD}>&-
+	finish hold
+}
+
+state_of_hop() {
+	ctl --json hop list ways | jq -r ".[] | select(.address == \"$1\") | .state"
+}
+
+dead_next_hop() {
+	local n
+
+	family "$1"
+	lab_up
+	lab_far
+	up
+	ctl hop add ways "$SV"
+	ctl hop add ways "$XL"
+	rules "100 in tcp to $FAR route via @ways"
+	hold_flows
+	n=$(ask open 60)
+	at_least 'flows by xl' "$(number_of xl "$n")" 15
+	same 'states' "$(state_of_hop "$SV") $(state_of_hop "$XL")" 'alive alive'
+	if [[ $2 == link ]]; then
+		ip -n xl link set eth0 down
+	else
+		# It does not answer any more, and the kernel has found out.
+		ip -n xl link set eth0 arp off
+		ip -n xl -6 addr flush dev eth0
+		ip -n gw neigh flush dev x0
+	fi
+	n=$(ask open 1)
+	wait_for 10 "ask open 1; [[ \$(state_of_hop $XL) == dead ]]"
+	n=$(ask names)
+	same 'flows by xl when it is dead' "$(number_of xl "$(ask open 40)")" "$(number_of xl "$n")"
+	same 'the state of the other' "$(state_of_hop "$SV")" alive
+	[[ $2 == neighbour ]] || link_comes_back
+	exec {HOLD}>&-
+	finish hold
+}
+
+# It is tried every ten seconds, if there are flows.
+link_comes_back() {
+	local n
+
+	n=$(number_of xl "$(ask names)")
+	ip -n xl -batch - <<-END
+		link set eth0 up
+		addr replace $XL/$([[ $FAM == 4 ]] && echo 24 || echo 64) dev eth0
+		route replace default via $GW_X
+	END
+	wait_for 30 "((\$(number_of xl \"\$(ask open 4)\") > $n))"
+	same state "$(state_of_hop "$XL")" alive
+	wait_for 5 "ip -n gw -6 addr show dev x0 scope link | grep fe80 | grep -qv tentative"
+}
+
+# ---- life of a flow ---------------------------------------------------------------------------
+
+first_decision() {
+	local n
+
+	family "$1"
+	lab_up
+	lab_far
+	up
+	rules "100 in tcp to $FAR route via $XL"
+	hold_flows
+	same 'flows' "$(ask open 5)" 'xl=5'
+	ctl rule flush
+	same 'flows, without the rule' "$(ask open 5)" 'sv=5 xl=5'
+	same 'answers to old flows' "$(ask ask xl)" 5
+	n=$(counter routed)
+	same 'answers to new flows' "$(ask ask sv)" 5
+	same 'routed, of flows without a rule' "$(counter routed)" "$n"
+	exec {HOLD}>&-
+	finish hold
+}
+
+# And begin to count anew.
+chain_saw() {
+	in_ns gw nft -j reset counters | jq '[.nftables[].counter.packets // 0] | add'
+}
+
+# Each datagram that the rules were asked about counts as a flow of the rule.
+datagrams() {
+	family "$1"
+	lab_up
+	web_server sv
+	fetch_hello cl "http://$SV_U/hello" # so that the neighbour is known
+	up
+	rules '100 in udp to any port 9 route' '110 in udp to any port 10 pass'
+	in_ns cl python3 "$frames" datagrams "$SV" 9 500 >&2
+	same 'flows of the rule' "$(rule_flows 100)" 1
+	same 'routed' "$(counter routed)" 500
+	in_ns cl python3 "$frames" datagrams "$SV" 10 5 >&2
+	same 'routed, after datagrams that a rule passes' "$(counter routed)" 500
+}
+
+# With conntrack, which sees neither direction of a routed flow, and drops what it takes as invalid.
+beside_conntrack() {
+	family "$1"
+	lab_up
+	web_server sv
+	in_ns gw nft -f - <<-END
+		table inet filter {
+			chain forward {
+				type filter hook forward priority 0; policy accept;
+				ct state invalid drop
+				counter name seen
+			}
+			counter seen { }
+		}
+	END
+	lab_mark
+	up -i u0
+	rules '100 in on c0 tcp to any port 80 route'
+	fetch_hello cl "http://$SV_U:8080/hello"
+	at_least 'packets that the chain saw of a flow without a rule' "$(chain_saw)" 8
+	fetch_hello cl "http://$SV_U/hello"
+	same 'packets that the chain saw of a routed flow' "$(chain_saw)" 0
+}
+
+big_packets() {
+	HOOK=$1
+	family "$2"
+	lab_up
+	web_server sv
+	dd if=/dev/zero of="$T/nginx-sv/www/big" bs=1M count=20 status=none
+	ip -n gw link set c0 mtu 1300 # the way back is narrow, and the server does not know
+	lab_mark
+	up -i u0
+	rules '100 in on c0 tcp to any port 80 route'
+	fetch cl "http://$SV_U/big" | cmp - "$T/nginx-sv/www/big"
+	at_least 'too big' "$(counter route_too_big)" 1
+	at_least 'routed' "$(counter routed)" 50
+	same 'MTU that the server has learnt' \
+		"$(ip -n sv -j "-$FAM" route get "$CL" | jq -r '.[0].metrics[0].mtu')" 1300
+}
+
+mixed_rules() {
+	HOOK=$1
+	family "$2"
+	lab_up
+	web_server sv
+	up -i u0
+	rules "10 in tcp to any port 443 drop" "20 pass to any port 8081" \
+		"100 in on c0 tcp to any port 80 proxy" "110 in on c0 tcp to any port 8080 route" \
+		"120 in on c0 tcp to $GW_U route"
+	shuntd
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 5 '(($(requests sv) == 1))'
+	same 'source of the proxied flow' "$(seen sv | cut -d' ' -f1)" "$GW_U"
+	same 'routed, of a proxied flow' "$(counter routed)" 0
+	fetch_hello cl "http://$SV_U:8080/hello"
+	wait_for 5 '(($(requests sv) == 2))'
+	same 'source of the routed flow' "$(seen sv | cut -d' ' -f1)" "$CL"
+	at_least routed "$(counter routed)" 8
+	must_fail 28 'timed out' fetch cl "http://$SV_U:443/hello" --max-time 1
+	same 'steered flows' "$(counter steer_new)" 1
+	# This host itself is not routed to.
+	must_fail 7 connect fetch cl "http://$GW_U_U:9/hello"
+	same 'meant for this host' "$(counter route_local)" 1
+	# The server does not answer to the proxy any more; what is routed does not notice.
+	stop shuntd
+	fetch_hello cl "http://$SV_U:8080/hello"
+}
+
+for fam in 4 6; do
+	check "ROUTE-01-v$fam" "routed packets leave as the kernel's do (IPv$fam)" as_the_kernel $fam 1500
+	check "ROUTE-02-v$fam" "and with a narrow way (IPv$fam)" as_the_kernel $fam 1280
+	for hook in tcx clsact; do
+		check "ROUTE-03-$hook-v$fam" "two uplinks by a set ($hook, IPv$fam)" \
+			two_uplinks_by_set $hook $fam
+		check "ROUTE-08-$hook-v$fam" "the sender of a large packet hears of it ($hook, IPv$fam)" \
+			big_packets $hook $fam
+		check "ROUTE-09-$hook-v$fam" "pass, drop, proxy and route at once ($hook, IPv$fam)" \
+			mixed_rules $hook $fam
+	done
+	check "ROUTE-04-v$fam" "weights; a next hop that goes moves its own flows only (IPv$fam)" \
+		spread_and_remove $fam
+	check -t 90 "ROUTE-05-link-v$fam" "a next hop whose link is down is not used (IPv$fam)" \
+		dead_next_hop $fam link
+	check "ROUTE-05-neighbour-v$fam" "nor one that does not answer (IPv$fam)" \
+		dead_next_hop $fam neighbour
+	check "ROUTE-06-v$fam" "a flow follows its first decision (IPv$fam)" first_decision $fam
+	check "ROUTE-10-v$fam" "a UDP flow is decided once (IPv$fam)" datagrams $fam
+	check "ROUTE-07-v$fam" "conntrack sees nothing of a routed flow (IPv$fam)" beside_conntrack $fam
+done
+
+story_run "$@"
