@@ -535,6 +535,34 @@ flow_report() {
 	tail -n 1 "$T/server.out" | jq -er "$1"
 }
 
+# load_start SIZE: 1000 new flows a second until load_end, which wants each of them right.
+# (Programs with a sanitizer cannot take that many.)
+load_start() {
+	local rate=1000
+
+	[[ $(lab_sanitizer) == none ]] || rate=150
+	LOAD_START=${EPOCHREALTIME/./}
+	start load cl "$flowgen" rate $rate 100 "$SV_U:7000" --max-size "$1"
+	wait_for 10 '(($(flow_report .flows) > 300))'
+}
+
+load_end() {
+	local report=$T/load.out ms=$(((${EPOCHREALTIME/./} - LOAD_START) / 1000))
+
+	alive load || fail 'the load has ended by itself'
+	stop load || true # those that are just open make it a failure
+	same 'flows of the load that went wrong' \
+		"$(jq '.short + .excess + .mismatched + .resets + .no_connect + .stuck' "$report")" 0
+	say "load: $(jq .ok "$report") flows in $ms ms"
+	[[ $(lab_sanitizer) != none ]] ||
+		at_least 'flows a second' $(($(jq .ok "$report") * 1000 / ms)) 950
+}
+
+# lab_sanitizer: of the build, or none
+lab_sanitizer() {
+	sed -n 's/^SHUNT_SANITIZE:STRING=//p' "$LAB_BUILD/CMakeCache.txt"
+}
+
 # seen NS: address and port that the server saw in the last request
 seen() {
 	tail -n 1 "$T/$1.access" | cut -d' ' -f1,2

@@ -25,7 +25,7 @@ worker_has_one_capability() {
 	fetch_hello cl "http://$SV_U/hello"
 	same 'flows of shuntd' "$(proxied accepted)" 1
 	pid=$(pgrep -P "${PIDS[shuntd]}")
-	sanitizer=$(sed -n 's/^SHUNT_SANITIZE:STRING=//p' "$LAB_BUILD/CMakeCache.txt")
+	sanitizer=$(lab_sanitizer)
 	for task in "/proc/$pid/task"/*; do
 		task=${task##*/}
 		for set in CapEff CapPrm CapBnd; do
@@ -70,7 +70,40 @@ descriptors() {
 		"$(in_ns gw ss -Htnp | grep -c "pid=${PIDS[shuntd]},")" 0
 }
 
+# What the systemd unit leaves is enough for all that shuntd does.
+capabilities_of_unit() {
+	local unit=$LAB_BUILD/deploy/shuntd.service caps old
+
+	caps=$(sed -n 's/^CapabilityBoundingSet=//p' "$unit" | tr ' A-Z' '\na-z' |
+		sed 's/^cap_/+/' | paste -sd,)
+	[[ $caps == *+net_raw* ]]
+	family 4
+	lab_up
+	web_server sv
+	up
+	up -i u0
+	rules '100 in tcp to any port 80 proxy fail closed'
+	start_ready shuntd gw setpriv --bounding-set="-all,$caps" --no-new-privs \
+		"$LAB_BUILD/shuntd" --source client-port --control-group daemon
+	same 'group of the control socket' "$(stat -c %G /run/shunt/*.control)" daemon
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 2 '(($(requests sv) == 1))'
+	same source "$(seen sv | cut -d' ' -f1)" "$CL"
+	# And for a successor, a worker that is killed, and an end.
+	old=$(ctl --json proxy status 2>/dev/null | jq .pid)
+	kill -USR2 "$old"
+	finish shuntd 5
+	fetch_hello cl "http://$SV_U/hello"
+	ctl proxy drain
+	wait_for 5 '[[ ! -e /run/shunt ]]'
+	# The negative control: without one of them it does not start.
+	must_fail 1 'cannot listen|not permitted' in_ns gw setpriv \
+		--bounding-set="-all,${caps//+chown/+fowner}" --no-new-privs \
+		"$LAB_BUILD/shuntd" --control-group daemon
+}
+
 check SEC-01 'the worker has CAP_NET_RAW and nothing else' worker_has_one_capability
 check SEC-01-files 'the worker holds sockets, pipes and event descriptors only' descriptors
+check SEC-01-unit 'the capabilities of the systemd unit are enough' capabilities_of_unit
 
 story_run "$@"
