@@ -315,6 +315,7 @@ void control_stop(struct control *c)
 {
 	while (c->clients)
 		client_close(c->clients);
+	c->asked_serial = 0; /* an answer that is under way is for nobody */
 	if (c->accept)
 		event_free(c->accept);
 	if (c->patience)

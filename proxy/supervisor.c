@@ -325,7 +325,9 @@ static void signal_came(evutil_socket_t sig, short what, void *arg)
 				child_ended(s, c, status);
 		}
 		if (s->successor && waitpid(s->successor, &status, WNOHANG) == s->successor) {
-			shunt_warn("the shuntd that was started to take over has ended");
+			/* Later than that its end is no news here: it has served. */
+			if (!s->stopping)
+				shunt_warn("the shuntd that was started to take over has ended");
 			s->successor = 0;
 		}
 		break;

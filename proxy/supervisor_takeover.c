@@ -46,7 +46,6 @@ void supervisor_hand_over(struct supervisor *s, pid_t heir)
 
 	shunt_info("process %d has taken over: open flows finish here", (int)heir);
 	s->stopping = true;
-	s->successor = 0; /* its end is no business of ours any more */
 	/* Files, locks and sockets are its own now: only our copies are closed. */
 	control_stop(&s->control);
 	s->socket.fd = -1;

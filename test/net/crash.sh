@@ -66,7 +66,7 @@ worker_killed() {
 	old=$(worker)
 	start=${EPOCHREALTIME/./}
 	kill -KILL "$old"
-	wait_for 5 "[[ -n \$(worker) && \$(worker) != $old ]]"
+	wait_for 5 "pgrep -P ${PIDS[shuntd]} | grep -qvx $old"
 	at_most 'milliseconds to the next worker' $(((${EPOCHREALTIME/./} - start) / 1000)) 1000
 	pairs_are_reset
 	# Those of the load that were open are lost, those that came later are not; no connection

@@ -65,6 +65,8 @@ under_load() {
 	wait_for 5 "(( \$(wc -l <$T/held.out) == 2 ))"
 	same 'old flows that answer' "$(tail -n 1 "$T/held.out" | jq .served)" 100
 	alive shuntd
+	# All those between have gone, and are no zombies of the first.
+	wait_for 5 "((\$(pgrep -c -x shuntd) == 4))"
 	stop held
 	finish shuntd 5
 	wait_for 5 "((\$(pgrep -c -x shuntd) == 2))"
@@ -162,6 +164,30 @@ without_instance() {
 	in_ns cl "$flowgen" client "$SV_U:7000" -n 50 >&2
 }
 
+# A worker has not answered a question when its supervisor lets go: it answers to nobody.
+question_open() {
+	local worker
+
+	lab_with_shuntd 4
+	hold 10 held
+	worker=$(pgrep -P "${PIDS[shuntd]}")
+	kill -STOP "$worker"
+	start asking gw "$LAB_BUILD/shuntctl" proxy status
+	# Its connection, beside the socket that listens.
+	wait_for 5 "((\$(in_ns gw ss -Hxa | grep -c '/run/shunt/.*control') == 2))"
+	start second gw "$LAB_BUILD/shuntd" --takeover
+	wait_for 5 "grep -q 'taken over' '$T/second.err'"
+	wait_for 5 "grep -q 'taken over: open' '$T/shuntd.err'"
+	finish asking || true # it is cut
+	kill -CONT "$worker"
+	kill -USR1 "${PIDS[held]}"
+	wait_for 5 "(( \$(wc -l <$T/held.out) == 2 ))"
+	same 'old flows that answer' "$(tail -n 1 "$T/held.out" | jq .served)" 10
+	alive shuntd
+	stop held
+	finish shuntd 5
+}
+
 # The number of threads is that of before, and is said.
 threads() {
 	lab_with_shuntd 4 --workers 3
@@ -181,6 +207,7 @@ check LIFE-09-upgrade-v6 '5 upgrades at 1000 connections a second (IPv6)' under_
 check UPGRADE-02 'a new one that fails changes nothing' failures
 check UPGRADE-03 'only root takes over' not_root
 check UPGRADE-04 'without an instance' without_instance
+check UPGRADE-06 'a question to the worker is open meanwhile' question_open
 check UPGRADE-05 'other settings of the new one' threads
 
 story_run "$@"
