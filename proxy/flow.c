@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "destination.h"
 #include "loop.h"
 #include "relay.h"
 #include "shunt/shunt.h"
@@ -38,21 +39,6 @@ int flow_watch(struct flow *f, enum side side, bool out)
 }
 
 /* ---- the beginning ---- */
-
-/*
- * Where the client meant to go. The only place that knows: a steered socket is bound to the
- * address in the packet. (Never SO_ORIGINAL_DST, which asks a NAT that is not there.)
- */
-static int original_destination(int fd, struct address *out)
-{
-	struct sockaddr_storage sa;
-	socklen_t len = sizeof(sa);
-
-	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
-		return -errno;
-	address_from_sockaddr(out, &sa);
-	return 0;
-}
 
 /* While the decision is fresh: the kernel's table of flows forgets the oldest. */
 static void ask_rule(struct flow *f)
@@ -154,6 +140,17 @@ static void warn_refused(struct flow *f, enum flow_reason reason)
 					     : "not a unicast address of a network");
 }
 
+static void warn_unknown(struct flow *f)
+{
+	char client[ADDRESS_STR];
+
+	flowlog_warn(&f->loop->log, "refused %s: where it meant to go is not known%s",
+		     address_str(client, &f->client),
+		     f->loop->shared->destination == DESTINATION_CONNTRACK
+			     ? " to conntrack: nothing redirected it"
+			     : "");
+}
+
 static enum flow_reason pass_limits(struct flow *f)
 {
 	const struct target_settings *s = f->target->settings;
@@ -197,7 +194,8 @@ void flow_start(struct loop *l, struct target_loop *target, int fd,
 	f->end[CLIENT].nodelay = true;
 	f->end[CLIENT].keepalive = true;
 	address_from_sockaddr(&f->client, peer);
-	if (original_destination(fd, &f->destination) < 0) {
+	if (destination_of(fd, l->shared->destination, &f->destination) < 0) {
+		warn_unknown(f);
 		flow_close(f, FLOW_END_ERROR);
 		return;
 	}

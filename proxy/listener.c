@@ -42,19 +42,21 @@ static int set_options(int fd, int family, uint32_t mark)
 
 /*
  * Bound to the loopback address: a packet from outside that was not steered cannot reach it.
+ * What a NAT redirects comes to whatever address the interface has; who comes without is refused,
+ * as the original destination is then the listener itself or not known.
  * No SO_REUSEPORT: bpf_sk_assign() refuses such sockets on older kernels.
  */
-static int bind_loopback(int fd, int family, uint16_t port, uint32_t backlog)
+static int bind_listener(int fd, int family, uint16_t port, uint32_t backlog, bool any)
 {
 	struct sockaddr_in v4 = {
 		.sin_family = AF_INET,
 		.sin_port = htons(port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_addr.s_addr = htonl(any ? INADDR_ANY : INADDR_LOOPBACK),
 	};
 	struct sockaddr_in6 v6 = {
 		.sin6_family = AF_INET6,
 		.sin6_port = htons(port),
-		.sin6_addr = IN6ADDR_LOOPBACK_INIT,
+		.sin6_addr = any ? in6addr_any : in6addr_loopback,
 	};
 	const struct sockaddr *sa = family == AF_INET ? (void *)&v4 : (void *)&v6;
 
@@ -63,7 +65,8 @@ static int bind_loopback(int fd, int family, uint16_t port, uint32_t backlog)
 	return listen(fd, (int)backlog) < 0 ? -errno : 0;
 }
 
-int listener_open(int family, uint16_t port, uint32_t mark, uint32_t backlog)
+int listener_open(int family, uint16_t port, uint32_t mark, uint32_t backlog,
+		  enum destination_mode mode)
 {
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int r;
@@ -72,12 +75,27 @@ int listener_open(int family, uint16_t port, uint32_t mark, uint32_t backlog)
 		return -errno;
 	r = set_options(fd, family, mark);
 	if (!r)
-		r = bind_loopback(fd, family, port, backlog);
+		r = bind_listener(fd, family, port, backlog, mode == DESTINATION_CONNTRACK);
 	if (r < 0) {
 		close(fd);
 		return r;
 	}
 	return fd;
+}
+
+bool listener_fits(int fd, enum destination_mode mode)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct address a;
+	bool any;
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+		return false;
+	address_from_sockaddr(&a, &sa);
+	any = IN6_IS_ADDR_UNSPECIFIED(&a.ip) ||
+	      (address_is_v4(&a) && a.ip.s6_addr32[3] == INADDR_ANY);
+	return any == (mode == DESTINATION_CONNTRACK);
 }
 
 /* ---- accepting, in a loop ---- */

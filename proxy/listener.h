@@ -9,15 +9,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "settings.h"
 #include "watch.h"
 
 struct loop;
 
 /*
- * A listening TCP socket on the loopback address of family, IP_TRANSPARENT, with mark. port 0:
- * any. Returns the descriptor or -errno; nothing is printed.
+ * A listening TCP socket of family, IP_TRANSPARENT, with mark, on the address that the mode
+ * wants. port 0: any. Returns the descriptor or -errno; nothing is printed.
  */
-int listener_open(int family, uint16_t port, uint32_t mark, uint32_t backlog);
+int listener_open(int family, uint16_t port, uint32_t mark, uint32_t backlog,
+		  enum destination_mode mode);
+/* Is that a listener as this mode wants it? */
+bool listener_fits(int fd, enum destination_mode mode);
 
 struct target_loop;
 

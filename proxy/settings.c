@@ -137,7 +137,7 @@ static bool is_same(const struct setting *setting, const void *a, const void *b)
 {
 	const char *x, *y;
 
-	if (setting->type == SETTING_NUMBER)
+	if (setting->type == SETTING_NUMBER || setting->type == SETTING_CHOICE)
 		return *(const uint32_t *)a == *(const uint32_t *)b;
 	x = *(char *const *)a;
 	y = *(char *const *)b;

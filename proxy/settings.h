@@ -24,6 +24,12 @@ enum source_mode {
 	SOURCE_POOL,	    /* addresses of the settings */
 };
 
+/* How a flow's original destination is found. */
+enum destination_mode {
+	DESTINATION_SOCKET,    /* the accepted socket is bound to it: steered, TPROXY */
+	DESTINATION_CONNTRACK, /* a NAT replaced it: REDIRECT, DNAT */
+};
+
 enum splice_mode {
 	SPLICE_AUTO,  /* thick streams, for as long as they are */
 	SPLICE_NEVER,
@@ -126,6 +132,7 @@ struct settings {
 	uint32_t drain_timeout;
 	uint32_t max_connections; /* 0: what the descriptor limit allows */
 	uint32_t backlog;
+	uint32_t original_destination; /* enum destination_mode */
 	struct target_settings **targets; /* at least one; names differ */
 	uint32_t n_targets;
 	bool named_targets; /* they come from targets: of the file */

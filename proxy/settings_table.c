@@ -13,6 +13,12 @@ static const char *const source_words[] = {
 	NULL,
 };
 
+static const char *const destination_words[] = {
+	[DESTINATION_SOCKET] = "socket",
+	[DESTINATION_CONNTRACK] = "conntrack",
+	NULL,
+};
+
 static const char *const splice_words[] = {
 	[SPLICE_AUTO] = "auto",
 	[SPLICE_NEVER] = "never",
@@ -85,6 +91,9 @@ const struct setting settings_table[] = {
 	{ "backlog", 0, PROCESS(backlog), .type = SETTING_NUMBER, .min = 1, .max = 1000000,
 	  .argument = "N", .initial = "4096", .fixed = true,
 	  .help = "connections of a listener that may wait; net.core.somaxconn is the limit" },
+	{ "original-destination", 0, PROCESS(original_destination), .type = SETTING_CHOICE,
+	  .words = destination_words, .argument = "FROM", .initial = "socket", .fixed = true,
+	  .help = "where to read it: socket (steered, TPROXY) or conntrack (REDIRECT)" },
 	{ "user", 0, PROCESS(user), .type = SETTING_TEXT, .argument = "USER",
 	  .initial = "nobody", .fixed = true,
 	  .help = "user the worker process runs as" },

@@ -8,9 +8,11 @@
 
 #include "guard.h"
 #include "pipe_pool.h"
+#include "settings.h"
 
 struct shared {
 	uint32_t mark;		/* own_mark of the instance, on every socket */
+	enum destination_mode destination;
 	struct guard guard;
 	struct pipe_limit pipes;
 	_Atomic uint32_t connections;

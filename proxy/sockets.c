@@ -54,16 +54,20 @@ static bool is_without_ipv6(int r)
 	return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL;
 }
 
-static int open_pair(int fds[2], uint16_t port, uint32_t mark, uint32_t backlog)
+static int open_pair(int fds[2], uint16_t port, uint32_t mark, const struct settings *settings)
 {
-	fds[0] = listener_open(AF_INET, port, mark, backlog);
+	enum destination_mode mode = (enum destination_mode)settings->original_destination;
+	bool any = mode == DESTINATION_CONNTRACK;
+
+	fds[0] = listener_open(AF_INET, port, mark, settings->backlog, mode);
 	if (fds[0] < 0)
-		return shunt_err(fds[0], "cannot listen on 127.0.0.1 port %u: %s", port,
-				 strerror(-fds[0]));
-	fds[1] = listener_open(AF_INET6, port, mark, backlog);
+		return shunt_err(fds[0], "cannot listen on %s port %u: %s",
+				 any ? "0.0.0.0" : "127.0.0.1", port, strerror(-fds[0]));
+	fds[1] = listener_open(AF_INET6, port, mark, settings->backlog, mode);
 	if (fds[1] >= 0 || is_without_ipv6(fds[1]))
 		return 0;
-	return shunt_err(fds[1], "cannot listen on ::1 port %u: %s", port, strerror(-fds[1]));
+	return shunt_err(fds[1], "cannot listen on %s port %u: %s", any ? "::" : "::1", port,
+			 strerror(-fds[1]));
 }
 
 int sockets_open(struct sockets *s, const struct settings *settings, uint32_t n_loops,
@@ -79,8 +83,7 @@ int sockets_open(struct sockets *s, const struct settings *settings, uint32_t n_
 		return shunt_err(r, "cannot listen: out of memory");
 	s->mark = mark;
 	for (uint32_t i = 0; i < n && !r; i++)
-		r = open_pair(s->fds[i], port ? (uint16_t)(port + i) : 0, mark,
-			      settings->backlog);
+		r = open_pair(s->fds[i], port ? (uint16_t)(port + i) : 0, mark, settings);
 	if (r < 0)
 		sockets_close(s);
 	else if (s->fds[0][1] < 0)

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "listener.h"
 #include "shunt/control.h"
 #include "shunt/shunt.h"
 
@@ -213,6 +214,10 @@ static int check(struct supervisor *s, const struct takeover_item *end)
 	if (!end->thread || end->thread > SHUNT_TARGET_SLOTS)
 		return shunt_err(-EPROTO, "the shuntd that runs has %u threads", end->thread);
 	sockets_narrow(&s->sockets, end->thread);
+	if (!listener_fits(s->sockets.fds[0][0],
+			   (enum destination_mode)set->original_destination))
+		return shunt_err(-EINVAL, "the shuntd that runs has another original-destination: "
+					  "restart it");
 	s->sockets.mark = end->mark;
 	if (set->workers && set->workers != end->thread)
 		shunt_warn("workers %u: there are %u, as in the shuntd that is taken over; "

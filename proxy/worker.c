@@ -371,6 +371,7 @@ static int start(struct worker *w)
 	int r;
 
 	w->shared.mark = config->mark;
+	w->shared.destination = (enum destination_mode)config->settings->original_destination;
 	r = set_signals(w);
 	if (!r)
 		r = guard_init(&w->shared.guard);
