@@ -159,10 +159,10 @@ settled() {
 
 # ---- system calls --------------------------------------------------------------------------
 
-traced_calls=(accept accept4 bind clock_gettime close connect epoll_ctl epoll_pwait epoll_wait
-	fcntl futex getpeername getsockname getsockopt gettimeofday ioctl pipe2 read readv
-	recvfrom recvmsg sendmsg sendto setsockopt shutdown socket splice timerfd_settime write
-	writev)
+traced_calls=(accept accept4 bind clock_gettime close close_range connect epoll_ctl epoll_pwait
+	epoll_wait fcntl futex getpeername getsockname getsockopt gettimeofday ioctl pipe2 read
+	readv recvfrom recvmsg sendmsg sendto setsockopt shutdown socket splice timerfd_settime
+	write writev)
 
 perf_works() {
 	command -v perf >/dev/null && [[ -d /sys/kernel/tracing/events/raw_syscalls ]] &&
