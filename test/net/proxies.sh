@@ -283,7 +283,9 @@ close_order() {
 	finish end 5
 	wait_for 5 "(( \$(proxied active) == 0 ))"
 	wait_for 5 "(( \$(time_waits 1080) == 1 ))"
-	start end sv socat -u /etc/hostname "TCP-LISTEN:7000,pf=ip$FAM,reuseaddr"
+	# It reads the header first: to close with bytes unread would be a reset.
+	start end sv socat "TCP-LISTEN:7000,pf=ip$FAM,reuseaddr" \
+		"SYSTEM:head -c $( ((FAM == 4)) && echo 28 || echo 52) >/dev/null; cat /etc/hostname"
 	listens sv 7000
 	in_ns cl socat -u "TCP:$SV_U:7000" - >&2
 	finish end 5
