@@ -152,11 +152,6 @@ int arena_open(struct arena *out, int ruleset_fd)
 	return open_taken(out, fd);
 }
 
-#ifdef __SANITIZE_THREAD__
-/* It does not know fences. The other side is another process, which it does not see anyway. */
-#pragma GCC diagnostic ignored "-Wtsan"
-#endif
-
 bool arena_is_current(const struct arena *a, uint64_t generation)
 {
 	/* What a change frees is not written before the next one begins. */
