@@ -24,7 +24,6 @@
  */
 struct way {
 	struct shunt_routed flow; /* that is new */
-	struct shunt_tuple tuple;
 	__u8 head[24]; /* of the IP header */
 	struct bpf_fib_lookup fib;
 	__u32 oif, mtu, hop;

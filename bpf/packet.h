@@ -40,12 +40,13 @@ struct packet {
 	__be32 daddr[4];
 	__be16 sport, dport; /* 0 for a later fragment and for ICMP */
 	__u8 proto;	     /* IPPROTO_*, after extension headers */
+	__u8 zero[3];	     /* up to here as in struct shunt_tuple */
 	__u8 v6;
 	__u8 tcp_flags; /* bits of enum tcp_flag */
 	__u8 frag;	/* enum frag_kind */
 	__u8 pulled;	/* the headers were not linear */
 	__u8 l4_len;	/* of the TCP or UDP header */
-	__u8 reserved[2];
+	__u8 reserved[3];
 	__u32 frag_id;	/* network byte order */
 	__u32 l3;	/* offset of the IP header */
 	__u32 l4;	/* offset of the header of proto */
@@ -306,6 +307,17 @@ __noinline int read_packet(struct __sk_buff *skb, __u32 l2, struct packet *p)
 static __always_inline bool is_syn(const struct packet *p)
 {
 	return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
+/* The packet's tuple where it stands, for a lookup without a copy. */
+static __always_inline const struct shunt_tuple *packet_key(const struct packet *p)
+{
+	_Static_assert(offsetof(struct packet, daddr) == offsetof(struct shunt_tuple, daddr) &&
+		       offsetof(struct packet, sport) == offsetof(struct shunt_tuple, sport) &&
+		       offsetof(struct packet, dport) == offsetof(struct shunt_tuple, dport) &&
+		       offsetof(struct packet, proto) == offsetof(struct shunt_tuple, proto) &&
+		       offsetof(struct packet, v6) == sizeof(struct shunt_tuple), "same beginning");
+	return (const struct shunt_tuple *)p;
 }
 
 static __always_inline void packet_tuple(const struct packet *p, struct shunt_tuple *t)

@@ -464,15 +464,13 @@ __noinline int route_known(struct __sk_buff *skb, const struct packet *p)
 {
 	__u8 head[HEAD_LEN] __attribute__((aligned(4)));
 	struct shunt_routed *flow;
-	struct shunt_tuple t;
 	__u64 now;
 	__s64 idle;
 	int exit;
 
 	if (!p)
 		return NOT_ROUTED; /* never; the verifier asks for it */
-	packet_tuple(p, &t);
-	flow = bpf_map_lookup_elem(&routed, &t);
+	flow = bpf_map_lookup_elem(&routed, packet_key(p));
 	if (!flow)
 		return NOT_ROUTED;
 	now = bpf_ktime_get_coarse_ns();
@@ -501,8 +499,7 @@ __noinline int route_old(struct __sk_buff *skb, const struct packet *p)
 
 	if (!p || !way)
 		return SHUNT_CTR_ROUTE_OTHER; /* never; the verifier asks for it */
-	packet_tuple(p, &way->tuple);
-	flow = bpf_map_lookup_elem(&routed, &way->tuple);
+	flow = bpf_map_lookup_elem(&routed, packet_key(p));
 	return flow ? send_anew(skb, p, flow, 0) : SHUNT_CTR_ROUTE_OTHER;
 }
 
