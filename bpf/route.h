@@ -270,6 +270,8 @@ static __always_inline bool checksum_is_right(const __u8 *head)
 /* What keeps a packet from being sent on from here, whatever its way: 0 nothing. */
 static __always_inline int cannot_forward(const struct packet *p, const __u8 *head)
 {
+	if (!p->l3) /* bpf_redirect and bpf_redirect_neigh want a link header to replace */
+		return SHUNT_CTR_ROUTE_OTHER;
 	if (p->frag != FRAG_NONE)
 		return SHUNT_CTR_ROUTE_FRAGMENT;
 	if (p->l4 - p->l3 != (p->v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)))
@@ -366,8 +368,8 @@ __noinline int send_anew(struct __sk_buff *skb, const struct packet *p, struct s
 		return e == SHUNT_CTR_ROUTE_NO_HOP && flow->flags & SHUNT_ROUTED_FAIL_CLOSED
 			       ? SHUNT_CTR_FAIL_CLOSED
 			       : e;
-	/* Without link addresses, of either device, it stays with the neighbour code. */
-	keep_way(flow, way, e == WAY_READY && p->l3 ? bpf_ktime_get_coarse_ns() : 0);
+	/* Without link addresses it stays with the neighbour code. */
+	keep_way(flow, way, e == WAY_READY ? bpf_ktime_get_coarse_ns() : 0);
 	return is_too_big(skb, p, way->mtu) ? SHUNT_CTR_ROUTE_TOO_BIG : send_neigh(skb, p, way);
 }
 

@@ -51,6 +51,34 @@ tun_in() {
 	stop wire # and t0 goes with it
 }
 
+# Flows routed to a device without a link header are sent on; what comes from one is the kernel's.
+tun_routed() {
+	local n
+
+	HOOK=$1
+	family "$2"
+	lab_up
+	lab_tun
+	web_server sv
+	web_server tn
+	ctl up -i t0 -i c0 -i u0 --hook "$HOOK" >/dev/null
+	rules '100 in tcp to any port 80 route'
+	fetch_hello tn "http://$SV_U/hello"
+	same 'flows from tn' "$(rule_flows 100)" 1
+	same 'answer of tn' \
+		"$(fetch cl "http://$([[ $FAM == 4 ]] && echo 10.4.0.2 || echo '[fd04::2]')/hello")" \
+		'hello from tn'
+	same 'flows' "$(rule_flows 100)" 2
+	at_least 'routed, to tn' "$(counter routed)" 8
+	at_least 'left to the kernel, from tn' "$(counter route_other)" 8
+	n=$(counter routed)
+	fetch_hello tn "http://$SV_U:8080/hello"
+	same 'routed, after another port' "$(counter routed)" "$n"
+	stop nginx-tn
+	ctl down
+	stop wire # and t0 goes with it
+}
+
 tun_out() {
 	HOOK=$1
 	family "$2"
@@ -148,6 +176,8 @@ shaped() {
 
 for hook in tcx clsact; do
 	for fam in 4 6; do
+		check "IF-10-$hook-v$fam" "flows routed from and to a tun device ($hook, IPv$fam)" \
+			tun_routed $hook $fam
 		check "IF-06-in-$hook-v$fam" "a tun device, clients behind it ($hook, IPv$fam)" \
 			tun_in $hook $fam
 		check "IF-06-out-$hook-v$fam" "a tun device, servers behind it ($hook, IPv$fam)" \

@@ -39,7 +39,7 @@ exchange() {
 	stop catch-cl
 	# From cl's address; and errors from gw, without what is different each time.
 	grep -E "$(packet_from)" "$T/catch-sv.out" | sort >"$T/$1.sv"
-	grep -E "$(error_to)" "$T/catch-cl.out" | cut -c$ERROR_FIELDS | sort >"$T/$1.cl"
+	grep -E "$(error_to)" "$T/catch-cl.out" | cut -c"$ERROR_FIELDS" | sort >"$T/$1.cl"
 }
 
 packet_from() {
