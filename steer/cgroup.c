@@ -41,7 +41,7 @@ static int id_of(const char *full, const char *path, uint64_t *id)
 int cgroup_find(const char *path, uint64_t ids[SHUNT_CGROUP_LEVELS])
 {
 	const char *mount = find_mount();
-	uint64_t found[SHUNT_CGROUP_LEVELS] = {}, id;
+	uint64_t found[SHUNT_CGROUP_LEVELS] = {}, id = 0;
 	char full[PATH_MAX];
 	size_t len;
 	int level = 0, r;

@@ -196,7 +196,7 @@ int hop_group_get_locked(struct shunt *s, const struct shunt_rule *rule)
 	struct shunt_hop_spec spec = { .weight = 1 };
 	struct shunt_hop_group g;
 	struct shunt_hop hop;
-	int unused, r;
+	int unused = 0, r;
 
 	if (rule->via_group[0]) {
 		r = search(s, has_name, rule->via_group, &g, &unused);

@@ -126,7 +126,7 @@ static int append_all(struct shunt_set *set, const struct shunt_set *from)
 
 static int change_add(struct shunt_config *config, const struct shunt_set *prefixes)
 {
-	struct shunt_set *set;
+	struct shunt_set *set = NULL;
 	int r = make_set(&set, &config->sets, prefixes->name);
 
 	return r ? r : append_all(set, prefixes);
@@ -134,7 +134,7 @@ static int change_add(struct shunt_config *config, const struct shunt_set *prefi
 
 static int change_load(struct shunt_config *config, const struct shunt_set *prefixes)
 {
-	struct shunt_set *set;
+	struct shunt_set *set = NULL;
 	int r = make_set(&set, &config->sets, prefixes->name);
 
 	if (r)
@@ -156,7 +156,7 @@ static int change_take(struct shunt_config *config, const struct shunt_set *pref
 	_cleanup_free_ bool *gone = NULL;
 	struct shunt_prefix *found;
 	char text[SHUNT_PREFIX_STR];
-	struct shunt_set *set;
+	struct shunt_set *set = NULL;
 	size_t kept = 0;
 	int r = find_or_fail(&set, config, prefixes->name);
 
@@ -185,7 +185,7 @@ static int change_del(struct shunt_config *config, const struct shunt_set *named
 {
 	const struct shunt_rules *rules = &config->rules;
 	struct shunt_sets *sets = &config->sets;
-	struct shunt_set *set;
+	struct shunt_set *set = NULL;
 	int r = find_or_fail(&set, config, named->name);
 
 	if (r)
