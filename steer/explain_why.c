@@ -210,6 +210,11 @@ static uint64_t missed(struct asked *a, const struct shunt_rule *rule)
 		words |= RULE_W(UID);
 	if (!cgroup_matches(a, rule))
 		words |= RULE_W(CGROUP);
+	/* The words hold, but the action does not go with such flows. */
+	if (!words && !(shunt_rule_protos(rule) & a->proto))
+		words |= RULE_W(PROXY);
+	if (!words && !(shunt_rule_dirs(rule) & a->dir))
+		words |= RULE_W(ROUTE);
 	return words;
 }
 
@@ -319,6 +324,12 @@ static void say_word(FILE *f, struct asked *a, const struct shunt_rule *rule, en
 		break;
 	case RULE_WORD_CGROUP:
 		say_cgroup(f, a, rule);
+		break;
+	case RULE_WORD_PROXY:
+		fputs("it carries TCP only", f);
+		break;
+	case RULE_WORD_ROUTE:
+		fputs("it forwards flows that come in, not those that start on this host", f);
 		break;
 	default: /* the protocols */
 		fprintf(f, "this is %s", a->proto == SHUNT_PROTO_TCP ? "TCP" : "UDP");

@@ -134,10 +134,10 @@ static int check_set(const struct set_names *sets, const struct shunt_rule *r, c
 
 int generation_check_rule(const struct shunt_rule *r)
 {
-	if (r->action == SHUNT_ACT_ROUTE && !(r->dirs & SHUNT_DIR_IN))
+	if (r->action == SHUNT_ACT_ROUTE && !shunt_rule_dirs(r))
 		return shunt_err(-EOPNOTSUPP, "rule %u: route forwards flows that come in, not "
 				 "those that start on this host", r->priority);
-	if (r->action == SHUNT_ACT_PROXY && !(r->protos & SHUNT_PROTO_TCP))
+	if (r->action == SHUNT_ACT_PROXY && !shunt_rule_protos(r))
 		return shunt_err(-EOPNOTSUPP, "rule %u: proxy carries tcp only in this version",
 				 r->priority);
 	return 0;

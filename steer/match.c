@@ -238,8 +238,8 @@ static int make_match(struct matches *m, struct match *match, const struct shunt
 	int r;
 
 	match->rule = rule;
-	match->dirs = rule->has_uid || rule->cgroup ? rule->dirs & SHUNT_DIR_OUT : rule->dirs;
-	match->protos = rule->protos;
+	match->dirs = shunt_rule_dirs(rule);
+	match->protos = shunt_rule_protos(rule);
 	r = make_side(m, match, config, DIM_TO, &rule->to);
 	if (!r)
 		r = make_side(m, match, config, DIM_FROM, &rule->from);

@@ -110,6 +110,24 @@ bool shunt_rule_same_effect(const struct shunt_rule *a, const struct shunt_rule 
 	return action_equal(a, b) && options_equal(a, b);
 }
 
+uint8_t shunt_rule_dirs(const struct shunt_rule *r)
+{
+	uint8_t dirs = r->dirs;
+
+	if (r->has_uid || r->cgroup)
+		dirs &= SHUNT_DIR_OUT;
+	if (r->action == SHUNT_ACT_ROUTE) /* only what comes in is forwarded */
+		dirs &= SHUNT_DIR_IN;
+	return dirs;
+}
+
+uint8_t shunt_rule_protos(const struct shunt_rule *r)
+{
+	if (r->action == SHUNT_ACT_PROXY) /* what carries UDP is not there yet */
+		return r->protos & SHUNT_PROTO_TCP;
+	return r->protos;
+}
+
 bool shunt_rule_equal(const struct shunt_rule *a, const struct shunt_rule *b)
 {
 	return a->priority == b->priority && match_equal(a, b) && action_equal(a, b) &&

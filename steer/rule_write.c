@@ -130,12 +130,8 @@ static int fill_both(struct sides *to, struct sides *from, const struct rule_wri
 
 static uint8_t bits_of_rule(const struct shunt_rule *r)
 {
-	uint8_t protos = r->protos, dirs = r->dirs;
+	uint8_t protos = shunt_rule_protos(r), dirs = shunt_rule_dirs(r);
 
-	if (r->action == SHUNT_ACT_PROXY) /* what carries UDP is not there yet */
-		protos &= SHUNT_PROTO_TCP;
-	if (r->action == SHUNT_ACT_ROUTE) /* only what comes in is forwarded */
-		dirs &= SHUNT_DIR_IN;
 	return (dirs & SHUNT_DIR_IN ? SHUNT_BIT_IN : 0) |
 	       (dirs & SHUNT_DIR_OUT ? SHUNT_BIT_OUT : 0) |
 	       (protos & SHUNT_PROTO_TCP ? SHUNT_BIT_TCP : 0) |

@@ -135,6 +135,9 @@ uint32_t shunt_rule_burst(const struct shunt_rule *rule);
 bool shunt_rule_equal(const struct shunt_rule *a, const struct shunt_rule *b); /* not stat */
 /* Do both do the same with the flows that they decide? */
 bool shunt_rule_same_effect(const struct shunt_rule *a, const struct shunt_rule *b);
+/* The flows that it decides: some actions go with fewer than its words say. */
+uint8_t shunt_rule_dirs(const struct shunt_rule *rule);	  /* bits of enum shunt_dir */
+uint8_t shunt_rule_protos(const struct shunt_rule *rule); /* bits of enum shunt_proto */
 void shunt_rule_clear(struct shunt_rule *rule);	  /* frees what it owns, zeroes it */
 void shunt_rules_clear(struct shunt_rules *rules);
 /* The grammar as help shows it, made from the table the parser works by. */

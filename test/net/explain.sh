@@ -63,6 +63,14 @@ words() {
 	ctl rule del 1
 	same 'uid is another' "$(why 16 "${q[@]}" uid 5 --candidates 99)" 'uid: 5 is not in 1000-2000'
 	same 'no uid' "$(why 16 "${q[@]}" --candidates 99)" 'uid: the question names no user'
+	# An action that does not go with such a flow.
+	printf '%s\n' '10 proxy' '20 route' '30 udp drop' '40 drop' | ctl apply - >/dev/null
+	q=(out udp 10.1.0.2:4000 10.2.0.9:80)
+	same 'udp and proxy' "$(why 10 "${q[@]}")" 'proxy: it carries TCP only'
+	same 'out and route' "$(why 20 "${q[@]}")" \
+		'route: it forwards flows that come in, not those that start on this host'
+	same 'decided by' "$(field .priority "${q[@]}")" 30
+	q[1]=tcp
 	ctl rule flush
 	same 'no rules' "$(field '[.asked, .rule, .outcome, (.candidates | length)]' "${q[@]}")" \
 		'[true,null,"no_match",0]'

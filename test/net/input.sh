@@ -47,6 +47,8 @@ usage() {
 	refuses 2 . ctl up --no-such-option
 	refuses 2 . ctl rule del
 	refuses '1|2' "'12x'" ctl rule del 12x
+	refuses 2 "priority '0': no number that a rule can have" ctl rule del 0
+	refuses 2 "priority '4294967296': no number that a rule can have" ctl rule del 4294967296
 	refuses '1|2' 'hook|sometimes' ctl up -i c0 --hook sometimes
 	refuses '1|2' '0x7|bits' ctl up -i u0 --mark 0x7
 	refuses '1|2' 'table|-5' ctl up -i u0 --table -5
@@ -97,6 +99,8 @@ rules_in_words() {
 	END
 	refuses_rule 1 '100' ctl rule add 100 in tcp to any port 81 proxy
 	refuses_rule 1 '200' ctl rule del 200
+	refuses_rule 1 'forwards flows that come in' ctl rule add 200 uid 0 route
+	refuses_rule 1 'carries tcp only' ctl rule add 200 udp proxy
 	refuses_rule 1 'elsewhere|set' ctl rule add 200 in tcp to @elsewhere port 81 proxy
 }
 

@@ -93,6 +93,10 @@ static void test_shadowed(void **state)
 	/* An address of one family leaves nothing of the other to the rule. */
 	expect("10 pass to 0.0.0.0/0\n20 pass from 10.0.0.0/8\n", "20 shadowed by 10");
 	expect("10 pass to 0.0.0.0/0\n20 pass\n", "");
+	/* An action that does not go with all that the words say. */
+	expect("10 proxy\n20 drop udp\n30 drop tcp\n", "30 shadowed by 10");
+	expect("10 route\n20 drop out\n30 drop in\n", "30 shadowed by 10");
+	expect("10 proxy\n20 proxy tcp\n", "10 tcp-only, 20 duplicate by 10");
 	/* What is itself in the shadow is no reason. */
 	expect("10 pass to 10.0.0.0/8\n20 pass to 10.1.0.0/16\n30 pass to 10.1.1.0/24\n",
 	       "20 shadowed by 10, 30 shadowed by 10");
