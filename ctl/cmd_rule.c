@@ -51,7 +51,7 @@ static int del_run(const struct globals *g, void *state, int argc, char **argv)
 	if (argc != 1)
 		return usage_error("'rule del' needs one priority");
 	if (!parse_u32(argv[0], &priority) || !priority)
-		return usage_error("priority '%s': not a number", argv[0]);
+		return usage_error("priority '%s': no number that a rule can have", argv[0]);
 	r = shunt_open(&s, &g->where);
 	if (!r) {
 		r = shunt_rules_del(s, priority);

@@ -14,8 +14,8 @@
 
 struct set_use {
 	const struct shunt_set *set;
-	size_t rules; /* that name it */
-	size_t first; /* of them */
+	size_t rules;	    /* that name it */
+	size_t first, last; /* of them */
 };
 
 static int by_name(const void *a, const void *b)
@@ -38,8 +38,11 @@ static int use_set(struct check *c, struct set_use *uses, size_t rule, const str
 		return check_add(c, SHUNT_FIND_SET_UNKNOWN, rule, NULL,
 				 "there is no set '%s': define it in the file or with 'shuntctl set "
 				 "add %s'", a->set, a->set);
+	if (use->rules && use->last == rule)
+		return 0; /* in 'from' and in 'to' */
 	if (!use->rules++)
 		use->first = rule;
+	use->last = rule;
 	return 0;
 }
 
@@ -63,17 +66,30 @@ static int tell_sets(struct check *c, const struct set_use *uses)
 	return r;
 }
 
+/* Does it leave no address over? */
+static bool is_empty(const struct match *m, enum dim dim)
+{
+	return !m->dim[0][dim]->n && !m->dim[1][dim]->n;
+}
+
 /* Rules whose addresses leave nothing over. */
 static int tell_empty(struct check *c, size_t rule)
 {
 	const struct match *m = &c->matches.v[rule];
+	bool to = is_empty(m, DIM_TO);
+	const struct shunt_addrs *addrs = to ? &m->rule->to : &m->rule->from;
 
 	if (m->fams || m->unknown)
 		return 0;
 	c->dead[rule] = true;
+	if (!to && !is_empty(m, DIM_FROM))
+		return check_add(c, SHUNT_FIND_NEVER_MATCH, rule, NULL,
+				 "'from' and 'to' have no address family in common: change one of "
+				 "them, or delete the rule");
 	return check_add(c, SHUNT_FIND_NEVER_MATCH, rule, NULL,
-			 "no address is both in what 'from' and 'to' say, as a set is empty or they "
-			 "are of different families: fill the set, or delete the rule");
+			 "set '%s' %s, which leaves no address for '%s': change the set, or delete "
+			 "the rule", addrs->set, addrs->negated ? "holds all addresses" : "is empty",
+			 to ? "to" : "from");
 }
 
 int check_sets(struct check *c)
@@ -124,12 +140,6 @@ static uint8_t dirs_of(const struct place *p, const char *name)
 	return dirs;
 }
 
-static int never(struct check *c, size_t rule, const char *why, const char *what)
-{
-	c->dead[rule] = true;
-	return check_add(c, SHUNT_FIND_NEVER_MATCH, rule, NULL, why, what);
-}
-
 static int check_interfaces(struct check *c, const struct place *p, size_t rule)
 {
 	const struct match *m = &c->matches.v[rule];
@@ -141,13 +151,17 @@ static int check_interfaces(struct check *c, const struct place *p, size_t rule)
 		dirs = dirs_of(p, NULL);
 	if (dirs & m->dirs)
 		return 0;
+	c->dead[rule] = true;
 	if (dirs)
-		return never(c, rule, "it is about flows that %s, which is nowhere looked at: run "
-			     "'shuntctl up -i IFACE --out'", "start on this host");
+		return check_add(c, SHUNT_FIND_NEVER_MATCH, rule, NULL,
+				 "it is about flows that start on this host, which is nowhere looked "
+				 "at: run 'shuntctl up -i IFACE --out'");
 	if (!m->rule->n_devices)
-		return never(c, rule, "the instance has no interface%s: run 'shuntctl up -i IFACE'", "");
-	return never(c, rule, "no interface that it names is attached: run 'shuntctl up -i %s'",
-		     m->rule->devices[0]);
+		return check_add(c, SHUNT_FIND_NEVER_MATCH, rule, NULL,
+				 "the instance has no interface: run 'shuntctl up -i IFACE'");
+	return check_add(c, SHUNT_FIND_NEVER_MATCH, rule, NULL,
+			 "no interface that it names is attached: run 'shuntctl up -i %s'",
+			 m->rule->devices[0]);
 }
 
 /* The kernel compares ids: a cgroup that was made again is another one. */
@@ -159,14 +173,19 @@ static int check_cgroup(struct check *c, const struct place *p, size_t rule)
 
 	if (!path)
 		return 0;
-	if (!cgroup_exists(path))
-		return never(c, rule, "there is no cgroup '%s' any more: make it and load the rule "
-			     "again, or delete the rule", path);
+	if (!cgroup_exists(path)) {
+		c->dead[rule] = true;
+		return check_add(c, SHUNT_FIND_NEVER_MATCH, rule, NULL,
+				 "there is no cgroup '%s' any more: make it and load the rule again, "
+				 "or delete the rule", path);
+	}
 	level = p->cgroups[rule] ? cgroup_find(path, ids) : 0;
 	if (level <= 0 || level >= SHUNT_CGROUP_LEVELS || ids[level] == p->cgroups[rule])
 		return 0;
-	return never(c, rule, "cgroup '%s' was made anew since the rule was loaded, and is another "
-		     "one: delete the rule and add it again", path);
+	c->dead[rule] = true;
+	return check_add(c, SHUNT_FIND_NEVER_MATCH, rule, NULL,
+			 "cgroup '%s' was made anew since the rule was loaded, and is another one: "
+			 "delete the rule and add it again", path);
 }
 
 /* Ids of cgroups that rules were loaded with; both lists are ordered by priority. */

@@ -102,6 +102,41 @@ static void test_shadowed(void **state)
 	       "20 shadowed by 10, 30 shadowed by 10");
 }
 
+/* The n-th finding about these rules says that. */
+static void expect_text(const char *text, size_t n, const char *expected)
+{
+	struct shunt_findings found;
+	struct shunt_config config;
+
+	parse(&config, text);
+	assert_int_equal(shunt_check(NULL, &config, &found), 0);
+	assert_true(n < found.n);
+	assert_string_equal(found.v[n].text, expected);
+	shunt_findings_clear(&found);
+	shunt_config_clear(&config);
+}
+
+static void test_sentences(void **state)
+{
+	(void)state;
+	expect_text("set a\n10 pass to @a from 1.2.3.4\n", 0,
+		    "set 'a' is empty, which leaves no address for 'to': change the set, or delete "
+		    "the rule");
+	expect_text("set a ::/0,0.0.0.0/0\n10 pass from not @a\n", 0,
+		    "set 'a' holds all addresses, which leaves no address for 'from': change the "
+		    "set, or delete the rule");
+	expect_text("set a fd00::/8\n10 pass to @a from 1.2.3.4\n", 0,
+		    "'from' and 'to' have no address family in common: change one of them, or "
+		    "delete the rule");
+	/* A rule that names a set twice is one rule. */
+	expect_text("set a\n10 pass to @a from @a\n20 pass to not @a from not @a\n", 1,
+		    "it has no prefixes, and 2 rules name it, 10 the first: add some, unless a "
+		    "program fills it");
+	expect_text("set a\n10 pass to @a from @a\n", 1,
+		    "it has no prefixes, and 1 rule names it, 10 the first: add some, unless a "
+		    "program fills it");
+}
+
 static void test_sets(void **state)
 {
 	(void)state;
@@ -379,6 +414,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_shadowed),
 		cmocka_unit_test(test_sets),
+		cmocka_unit_test(test_sentences),
 		cmocka_unit_test(test_gaps),
 		cmocka_unit_test(test_random),
 	};
