@@ -135,6 +135,49 @@ two_uplinks_by_set() {
 	same 'answer after the rule is gone' "$(fetch cl "http://$FAR_U/hello")" 'hello from sv'
 }
 
+# A router of IPv6 is mostly known by its link-local address.
+link_local_hop() {
+	local hop
+
+	family 6
+	lab_up
+	lab_far
+	web_server sv
+	web_server xl
+	up
+	hop=$(ip -n xl -j -6 addr show dev eth0 | jq -r '.[].addr_info[]? | select(.scope == "link") | .local')
+	must_fail 2 'via a link-local address needs dev' ctl rule add "5 in route via $hop"
+	rules "100 in tcp to $FAR port 80 route via $hop dev x0"
+	same 'answer by the link-local hop' "$(fetch cl "http://$FAR_U/hello")" 'hello from xl'
+	same 'flows of rule 100' "$(rule_flows 100)" 1
+	at_least routed "$(counter routed)" 4
+	same 'answer of another port' "$(fetch cl "http://$FAR_U:8080/hello")" 'hello from sv'
+}
+
+# Each next hop of a rule takes a place, which is given back when no rule names it any more.
+many_next_hops() {
+	local first
+
+	family 4
+	lab_up
+	lab_far
+	web_server xl
+	up
+	ctl hop add named "$SV"
+	for first in 1 2 3 4; do
+		mapfile -t lines < <(seq 1 200 | sed "s/.*/& to 192.0.2.& route via 10.3.$first.&/")
+		rules "${lines[@]}" "500 in tcp to $FAR route via $XL"
+	done
+	same 'answer' "$(fetch cl "http://$FAR_U/hello")" 'hello from xl'
+	same 'group with a name' "$(ctl hop list)" "named: $SV weight 1, alive"
+	mapfile -t lines < <(seq 1 600 | sed 's/.*/& to 192.0.2.1 port & route via 10.3.9.1/')
+	rules "${lines[@]}"
+	mapfile -t lines < <(seq 1 600 | awk '{ print $1, "route via 10.3." int($1 / 200) "." $1 % 200 + 1 }')
+	printf '%s\n' "${lines[@]}" >"$T/too-many"
+	must_fail 1 'no room for another group of next hops' ctl apply "$T/too-many"
+	same 'rules after the refusal' "$(ctl rule list | wc -l)" 600
+}
+
 # The command stream of `hold`, and its last line.
 ask() {
 	local n
@@ -378,5 +421,9 @@ for fam in 4 6; do
 	check "ROUTE-10-v$fam" "a UDP flow is decided once (IPv$fam)" datagrams $fam
 	check "ROUTE-07-v$fam" "conntrack sees nothing of a routed flow (IPv$fam)" beside_conntrack $fam
 done
+
+check ROUTE-11 "a link-local next hop" link_local_hop
+
+check ROUTE-12 "places of next hops are given back" many_next_hops
 
 story_run "$@"
