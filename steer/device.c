@@ -9,7 +9,9 @@
 #include <sys/socket.h>
 
 #include "cleanup.h"
+#include "slots.h"
 
+enum { READ_AT_ONCE = 64 }; /* slots, by one system call */
 enum { LINK_IP6GRE = 823 }; /* ARPHRD_IP6GRE, which net/if_arp.h does not have */
 
 int device_read(struct shunt *s, int slot, struct shunt_device *out)
@@ -43,25 +45,37 @@ int device_write(struct shunt *s, int slot, const struct shunt_device *dev)
 	return 0;
 }
 
+/* Slots behind `after`, at most READ_AT_ONCE, in their order; how many. */
+static int read_block(struct shunt *s, int after, struct shunt_device *out)
+{
+	__u32 keys[READ_AT_ONCE], begin = (__u32)after, next, n = READ_AT_ONCE;
+
+	if (bpf_map_lookup_batch(s->map.devices, &begin, &next, keys, out, &n, NULL) &&
+	    errno != ENOENT) /* that is the end */
+		return shunt_err(-errno, "cannot read the map 'devices': %s", strerror(errno));
+	return (int)n;
+}
+
 /* The slot of that name, or -ENOENT and in *unused the first one that is free (0: none). */
 static int search(struct shunt *s, const char *name, int *unused)
 {
-	struct shunt_device dev;
+	struct shunt_device devices[READ_AT_ONCE];
+	int n, slot = 1;
 
 	*unused = 0;
-	for (int slot = 1; slot < SHUNT_MAX_DEVICES; slot++) {
-		int r = device_read(s, slot, &dev);
+	while ((n = read_block(s, slot - 1, devices)) > 0) {
+		for (int i = 0; i < n; i++, slot++) {
+			const char *known = devices[i].name;
 
-		if (r)
-			return r;
-		if (!strcmp(dev.name, name))
-			return slot;
-		if (!dev.name[0]) { /* slots are given out in order and kept */
-			*unused = slot;
-			break;
+			if (!strcmp(known, name))
+				return slot;
+			if (!*unused && (!known[0] || !strcmp(known, DEVICE_FREE)))
+				*unused = slot;
+			if (!known[0]) /* slots are given out in order */
+				return -ENOENT;
 		}
 	}
-	return -ENOENT;
+	return n ? n : -ENOENT;
 }
 
 int device_find(struct shunt *s, const char *name)
@@ -83,14 +97,23 @@ int device_slot(struct shunt *s, const char *name)
 	struct shunt_device dev = {};
 	int unused, r = search(s, name, &unused);
 
-	if (r != -ENOENT)
-		return r;
-	if (!unused)
-		return shunt_err(-ENOSPC, "no room for device '%s': %d are known already", name,
+	if (r == -ENOENT && !unused) {
+		r = slots_collect(s);
+		if (!r)
+			r = search(s, name, &unused);
+	}
+	if (r == -ENOENT && !unused)
+		return shunt_err(-ENOSPC, "no room for device '%s': rules name %d others", name,
 				 SHUNT_MAX_DEVICES - 1);
-	snprintf(dev.name, sizeof(dev.name), "%s", name);
-	r = device_write(s, unused, &dev);
-	return r ? r : unused;
+	if (r == -ENOENT) {
+		snprintf(dev.name, sizeof(dev.name), "%s", name);
+		r = device_write(s, unused, &dev);
+		if (!r)
+			r = unused;
+	}
+	if (r > 0)
+		s->devices_named[r] = true;
+	return r;
 }
 
 int device_check_lo(void)

@@ -5,6 +5,8 @@
 
 #include "instance.h"
 
+#define DEVICE_FREE "/" /* instead of a name, which cannot be that: the slot may be had again */
+
 /*
  * The slot of the device of that name, made if it is new (then without flags: named by a rule,
  * not attached). Message and -errno on failure.

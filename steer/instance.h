@@ -33,8 +33,9 @@ struct shunt {
 	} map; /* descriptors */
 	int prog[PROG_MAX];
 	struct shunt_instance info;
-	/* Groups of next hops that rules compiled through this handle name: not to be collected. */
+	/* What rules compiled through this handle name: not to be collected. */
 	bool hops_named[SHUNT_MAX_GROUPS];
+	bool devices_named[SHUNT_MAX_DEVICES];
 	struct event_reader *events; /* of shunt_events_poll(), NULL before */
 };
 

@@ -3,9 +3,14 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "change.h"
+#include "cleanup.h"
 #include "device.h"
+#include "generation.h"
+#include "rollback.h"
 
 int slots_mark(struct shunt *s, struct slots_mark *out)
 {
@@ -40,4 +45,45 @@ void slots_restore(struct shunt *s, const struct slots_mark *mark)
 	for (int i = mark->devices; i < SHUNT_MAX_DEVICES; i++)
 		if (device_read(s, i, &dev) || !dev.name[0] || device_write(s, i, &no_device))
 			return;
+}
+
+/* ---- slots that nobody needs any more ------------------------------------------------------- */
+
+/* The slots that rules of the generation in force have, to used. */
+static int find_used(struct shunt *s, bool *used)
+{
+	const struct shunt_entry2 *entries;
+	const struct shunt_rule2 *rule;
+	struct arena a;
+	int r = generation_open(&a, s);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	for (uint32_t i = 0; i < arena_gen(&a)->n_rules; i++) {
+		rule = change_rule_at(&a, i);
+		entries = arena_at(&a, rule->entries_at);
+		for (uint32_t k = 0; k < rule->n_entries; k++)
+			used[entries[k].device] = true;
+	}
+	arena_release(&a);
+	return 0;
+}
+
+int slots_collect(struct shunt *s)
+{
+	_cleanup_free_ bool *used = calloc(UINT16_MAX + 1, sizeof(*used));
+	const struct shunt_device free_again = { .name = DEVICE_FREE };
+	struct shunt_device dev;
+	int r = rollback_check_none(s);
+
+	if (!used)
+		return shunt_err(-ENOMEM, "out of memory");
+	if (!r)
+		r = find_used(s, used);
+	for (int i = 1; i < SHUNT_MAX_DEVICES && !r; i++) {
+		r = device_read(s, i, &dev);
+		if (!r && !(dev.flags & SHUNT_DEV_USED) && !used[i] && !s->devices_named[i])
+			r = device_write(s, i, &free_again);
+	}
+	return r;
 }

@@ -14,6 +14,12 @@ struct slots_mark {
 };
 
 int slots_mark(struct shunt *s, struct slots_mark *out);
+/*
+ * Free the slots of devices that are not attached and that no rule names, in force or compiled
+ * through this handle. -EBUSY with a message while a change waits to be confirmed: rules may come
+ * back that name them.
+ */
+int slots_collect(struct shunt *s);
 /* Empty what has been given out since. */
 void slots_restore(struct shunt *s, const struct slots_mark *mark);
 

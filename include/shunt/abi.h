@@ -313,7 +313,7 @@ enum shunt_device_flag {
 };
 
 struct shunt_device {
-	char name[SHUNT_IFNAME_LEN];
+	char name[SHUNT_IFNAME_LEN]; /* "": never used, and none behind it; "/": free again */
 	__u32 ifindex; /* 0 while the device is absent */
 	__u32 flags;   /* enum shunt_device_flag */
 	__u32 reserved[2];

@@ -136,6 +136,29 @@ all_or_nothing() {
 	[[ ! -e /sys/fs/bpf/shunt ]] || fail 'a failed up has left something'
 }
 
+# on_devices PREFIX N: rules about so many interfaces, and about one that is there
+on_devices() {
+	echo '1 on x0 reject'
+	seq -f "%.0f" 2 "$2" | sed "s/.*/& on $1& drop/"
+}
+
+# Names of interfaces that no rule has any more make room for others; those of rules stay.
+device_names() {
+	local prefix
+
+	lab_up
+	up
+	for prefix in a b c; do
+		on_devices $prefix 1500 | ctl apply - >/dev/null
+	done
+	ctl rule add 9000 on d0 drop
+	ctl up -i x0 >&2
+	same 'of the interface that is there' \
+		"$(ctl --json explain in x0 tcp 10.3.0.2:9 10.2.0.2:80 | jq .priority)" 1
+	same 'of another' "$(decided 10.1.0.2 10.2.0.2)" null
+	same 'rules' "$(ctl rule list | wc -l)" 1501
+}
+
 # milliseconds COMMAND...
 milliseconds() {
 	local start=${EPOCHREALTIME/./}
@@ -193,6 +216,7 @@ check AFILE-01 'rules and sets of a file, printed and read back' together
 check AFILE-02 'what is wrong in a file changes nothing' refused
 check AFILE-03 'rules and sets are taken back together' tried
 check AFILE-04 'a refused `up -f` or `apply` leaves nothing behind' all_or_nothing
+check AFILE-06 'interfaces that no rule names any more make room for others' device_names
 check -t 180 AFILE-05 'a million lines, right or with an error in the last' large
 
 story_run "$@"
