@@ -118,9 +118,10 @@ static int find_device(struct shunt *s, const struct shunt_question *q, struct s
 			return 0;
 	}
 	if (!q->device)
-		return shunt_err(-ENOENT, "no device has our program at %s: 'shuntctl up -i IFACE%s'",
-				 hook, q->dir == SHUNT_DIR_OUT ? " --out" : "");
-	return shunt_err(-ENOENT, "'%s' has none of our programs at %s", q->device, hook);
+		return shunt_err(-ENOENT, "no device has our program at %s: run 'shuntctl up -i "
+				 "IFACE%s'", hook, q->dir == SHUNT_DIR_OUT ? " --out" : "");
+	return shunt_err(-ENOENT, "'%s' has none of our programs at %s: run 'shuntctl up -i %s'",
+			 q->device, hook, q->device);
 }
 
 int explain_locked(struct shunt *s, const struct shunt_question *q, char *device,

@@ -58,6 +58,8 @@ words() {
 	same 'which' "$(field '.candidates | map(.priority) | join(",")' "${q[@]}")" '4,5,6,7,8,9,10,11,12,14'
 	ctl explain "${q[@]}" | grep -q 'and not 6 more'
 	same 'none shown' "$(field '.candidates | length' "${q[@]}" --candidates 0)" 0
+	must_fail 1 "'x0' has none of our programs at ingress: run 'shuntctl up -i x0'" \
+		ctl explain in x0 tcp 10.1.0.2:4000 10.2.0.2:80
 	# Who sends.
 	q=(out tcp 10.1.0.2:4000 10.2.0.9:80)
 	ctl rule del 1
