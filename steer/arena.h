@@ -75,8 +75,8 @@ void arena_free(struct arena *a, uint32_t at, uint32_t n);
 
 /*
  * A change of the live generation, of which the map is in slot 0 of ruleset_fd, under the lock;
- * -1 if no program reads it. Until commit, which is one store, it is in force as it was; it stays so if the process ends
- * before, or with abort.
+ * -1 if no program reads it. Until commit, which is one store, it is in force as it was; it stays
+ * so if the process ends before, or with abort.
  */
 int arena_begin(struct arena *a, int ruleset_fd);
 void arena_commit(struct arena *a);

@@ -29,8 +29,6 @@ int table_change_begin(struct table_change *c, struct arena *a)
 		arena_free(a, gen->tables_at[v6], SHUNT_PAGE_CELLS);
 		gen->tables_at[v6] = at;
 		c->tables[v6] = arena_at(a, at);
-		for (int i = 0; i < gen->n_tables[v6]; i++)
-			c->live[v6] |= 1ULL << c->tables[v6][i].id;
 	}
 	return 0;
 }
@@ -197,7 +195,10 @@ static int add_to(struct table_change *c, struct shunt_table *t, const struct it
 	return 0;
 }
 
-/* An id that no table has; bits of the one that had it before go, if nobody looks at them. */
+/*
+ * An id that no table has; the bits of one that had it before go. Packets do not look at them:
+ * those tables that they look into now are among ours until the change ends.
+ */
 static uint8_t new_id(struct table_change *c, bool v6)
 {
 	const struct shunt_gen *gen = arena_gen(c->a);
@@ -206,16 +207,13 @@ static uint8_t new_id(struct table_change *c, bool v6)
 
 	for (int i = 0; i < gen->n_tables[v6]; i++)
 		used |= 1ULL << c->tables[v6][i].id;
-	if (~(used | c->live[v6])) {
-		id = (uint8_t)__builtin_ctzll(~(used | c->live[v6]));
-		bit = 1ULL << id;
-		words = arena_at(c->a, gen->filters_at[v6]);
-		for (uint32_t i = 0; gen->filters_at[v6] && i < 2 * SHUNT_FILTER_SLOTS; i++)
-			if (words[i] & bit)
-				__atomic_fetch_and(&words[i], ~bit, __ATOMIC_RELAXED);
-		return id;
-	}
-	return (uint8_t)__builtin_ctzll(~used);
+	id = (uint8_t)__builtin_ctzll(~used);
+	bit = 1ULL << id;
+	words = arena_at(c->a, gen->filters_at[v6]);
+	for (uint32_t i = 0; gen->filters_at[v6] && i < 2 * SHUNT_FILTER_SLOTS; i++)
+		if (words[i] & bit)
+			__atomic_fetch_and(&words[i], ~bit, __ATOMIC_RELAXED);
+	return id;
 }
 
 static bool can_make_table(const struct table_change *c, bool v6)

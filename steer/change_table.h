@@ -12,7 +12,6 @@ struct table_change {
 	struct arena *a;
 	struct shunt_table *tables[2]; /* of both families, as they become */
 	uint64_t owned[2];	       /* by id: tables whose buckets are of this change */
-	uint64_t live[2];	       /* by id: tables that packets look into now */
 	uint64_t stale[2];	       /* by id: tables of which the best has gone */
 	struct chain chain;	       /* owned */
 };

@@ -46,8 +46,9 @@ int generation_check(struct shunt *s, const struct shunt_config *config);
 int generation_check_rule(const struct shunt_rule *rule);
 
 /*
- * A rule, a set or some prefixes more or less, changing only what is to be changed inside the generation in force
- * (change.h). -ENOSPC, without a message, if there is none or it cannot be done so.
+ * A rule, a set or some prefixes more or less, changing only what is to be changed inside the
+ * generation in force (change.h). -ENOSPC, without a message, if there is none or it cannot be
+ * done so.
  */
 int generation_add_rule(struct shunt *s, const struct shunt_rule *rule);
 int generation_del_rule(struct shunt *s, uint32_t priority);

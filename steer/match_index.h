@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Which of many matches hold a point: a tree of hash tables, a level for each dimension, one for
- * the interface and one for the cgroup. A match stands at the prefixes that its spans have in common, so what is
- * found is more than what holds the point: each is then asked itself. Private to libshunt.
+ * the interface and one for the cgroup. A match stands at the prefixes that its spans have in
+ * common, so what is found is more than what holds the point: each is then asked itself. Private
+ * to libshunt.
  */
 #ifndef SHUNT_STEER_MATCH_INDEX_H
 #define SHUNT_STEER_MATCH_INDEX_H

@@ -66,7 +66,8 @@ uint32_t tree6_write_node(struct arena *a, const uint64_t *ends, const uint32_t 
 	for (size_t i = 0; i < leaves; i++) {
 		here = n - i * TREE6_LEAF < TREE6_LEAF ? n - i * TREE6_LEAF : TREE6_LEAF;
 		top[i] = ends[i * TREE6_LEAF + here - 1];
-		fill_leaf(a, at + 1 + (uint32_t)i * 3, ends + i * TREE6_LEAF, values + i * TREE6_LEAF, here);
+		fill_leaf(a, at + 1 + (uint32_t)i * 3, ends + i * TREE6_LEAF,
+			  values + i * TREE6_LEAF, here);
 	}
 	return SHUNT_AT_NODE | 1U << SHUNT_AT_DEPTH_SHIFT | at;
 }
