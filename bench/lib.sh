@@ -1,27 +1,31 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# The lab of the relay benchmark: three machines, each a network namespace of its own, made anew
+# The lab of relay.sh and compare.sh: three machines, each a network namespace of its own, made anew
 # for each round of each way, so that no way finds what another has left (TIME_WAIT, conntrack,
 # qdiscs, grown pools).
 #
 #   client eth0 ---------- lan0 host wan0 ---------- eth0 server
 #   10.0.1.2              10.0.1.1   10.0.2.1           10.0.2.2
 #
-# IPv4, veth as it comes, reno (bbr halves bulk over veth). To be sourced inside the sandbox of
-# relay.sh: private mounts, processes and network.
+# IPv4, veth as it comes, reno (bbr halves bulk over veth). To be sourced inside the sandbox:
+# private mounts, processes and network.
 
 readonly CLIENT=10.0.1.2 HOST=10.0.2.1 SERVER=10.0.2.2
 readonly SINK=7000 SOURCE_PORT=7001 ECHO=7002 WHO=7003 SOCKS=1080
 # New connections take these in turn: each adds to the ports that a pair of addresses has.
 readonly FIRST_ECHO=7010 LAST_ECHO=7017
+readonly RULE_PORTS=7000-7003,7010-7017 # what is intercepted: all that the loads use
+readonly LISTEN=12000 # a proxy's own port
 T=/run/bench
 SERVER_PID=
+SERVER_ROLES=() # more of them, for relay-server
+PROXY= # pid of what a way has started on host; '' none
 CPUS=()
 TRACER= # perf or strace: who counts system calls
 
 die() {
-	echo "relay.sh: $*" >&2
+	echo "${0##*/}: $*" >&2
 	exit 1
 }
 
@@ -109,7 +113,8 @@ lab_up() {
 	make_wire client lan0 "$CLIENT" 10.0.1.1
 	make_wire server wan0 "$SERVER" "$HOST"
 	nsenter --net=/run/netns/server "$TOOLS/relay-server" sink=$SINK source=$SOURCE_PORT \
-		echo=$ECHO who=$WHO echo=$FIRST_ECHO-$LAST_ECHO socks=$SOCKS &
+		echo=$ECHO who=$WHO echo=$FIRST_ECHO-$LAST_ECHO socks=$SOCKS \
+		"${SERVER_ROLES[@]}" &
 	SERVER_PID=$!
 	wait_for 5 "[[ \$(in_ns server ss -Hltn 'sport = :$SOCKS' | wc -l) == 1 ]]" ||
 		die 'the server does not listen'
@@ -155,6 +160,138 @@ open_connections() {
 # The connections of the last load are gone, in the proxy as well.
 settled() {
 	wait_for 10 "((\$(open_connections) == 0))"
+}
+
+# ask_who PORT: "ADDRESS SOCKETS": what the server sees of a connection there, and how many
+# connections are on host while it is held
+ask_who() {
+	local seen n who_out who_in who_pid
+
+	coproc who { in_ns client "$TOOLS/relay-load" who "$SERVER" "$1"; }
+	# bash forgets these when the coprocess ends
+	who_out=${who[0]} who_in=${who[1]} who_pid=$!
+	read -r -t 5 seen _ <&"$who_out" || seen=nothing
+	n=$(host_connections)
+	exec {who_in}>&- {who_out}<&-
+	wait "$who_pid" || true
+	echo "$seen $n"
+}
+
+# ---- proxies -------------------------------------------------------------------------------
+
+# on_host LOG COMMAND...: start the proxy
+on_host() {
+	: >"$1" # at once: the last one's words are not this one's
+	nsenter --net=/run/netns/host "${@:2}" >>"$1" 2>&1 &
+	PROXY=$!
+}
+
+# listening PORT: so many sockets listen there on host
+listening() {
+	in_ns host ss -Hltn "sport = :$1" | wc -l
+}
+
+# up_when CONDITION: the proxy must be ready soon
+up_when() {
+	wait_for 10 "$1 || ! kill -0 $PROXY" && kill -0 "$PROXY" 2>/dev/null && return 0
+	tail -n 5 "$T/proxy.log" >&2
+	return 1
+}
+
+# Packets of transparent sockets, and those to be intercepted, are delivered here.
+deliver_marked() {
+	ip -n host rule add fwmark 1 lookup 100
+	ip -n host route add local default dev lo table 100
+}
+
+# ---- runs ----------------------------------------------------------------------------------
+
+# record ROUND WAY LOAD KEY VALUE: a line of JSON; VALUE is JSON itself
+record() {
+	printf '{"round":%d,"way":"%s","load":"%s","%s":%s}\n' "$@" >>"$OUT/runs"
+}
+
+fail() {
+	local reason
+
+	reason=$(tr -c '[:alnum:] .,:()=-' ' ' <<<"$4")
+	record "$1" "$2" "$3" failed "\"$reason\""
+	progress "$1" "$2" "$3" "FAILED: $reason"
+}
+
+progress() {
+	printf '%(%H:%M:%S)T  round %s/%s  %-24s %-15s %s\n' -1 "$1" "$ROUNDS" "$2" "$3" "$4" >&2
+}
+
+# measure ROUND WAY LOAD PIDS
+measure() {
+	local -a arguments
+	local result
+
+	read -r -d '' -a arguments <<<"$(load_arguments "$3")" || true
+	[[ -z $4 ]] || arguments+=(-p "$4")
+	[[ $3 != one-cpu-* ]] || pin_all "$4"
+	if ! settled; then
+		fail "$1" "$2" "$3" 'connections of the load before are still open on the host'
+	elif result=$(in_ns client timeout 60 "$TOOLS/relay-load" "${arguments[@]}" 2>"$T/error"); then
+		record "$1" "$2" "$3" result "$result"
+		progress "$1" "$2" "$3" "$("$REPORT" --line "$3" "$result")"
+	else
+		fail "$1" "$2" "$3" "$(cat "$T/error")"
+	fi
+	[[ $3 != one-cpu-* ]] || unpin_all "$4"
+}
+
+offloads_of() {
+	in_ns host ethtool -k "$1" | grep -E '^(tx-check|tcp-seg|generic)' |
+		sed 's/ \[fixed\]//; s/://' | paste -sd,
+}
+
+warn_if_busy() {
+	local load
+
+	read -r load _ </proc/loadavg
+	((${load%.*} < 1)) || echo "${0##*/}: the machine is busy (load average $load):" \
+		'what is measured now is not to be quoted' >&2
+}
+
+# ---- before the sandbox ----------------------------------------------------------------------
+
+# build TARGET...
+build() {
+	local log=$BUILD/bench.log
+
+	[[ -z $KEEP ]] || return 0
+	[[ $BUILD != "$SOURCE/build" ]] || "$SOURCE/deploy/packages.sh" build
+	mkdir -p "$BUILD"
+	{ cmake -S "$SOURCE" -B "$BUILD" && cmake --build "$BUILD" --parallel "$(nproc)" \
+		--target "$@"; } >"$log" 2>&1 && return 0
+	tail -n 30 "$log" >&2
+	die 'cannot build'
+}
+
+# The commit that is measured, before the sandbox hides who owns the tree.
+commit_of_tree() {
+	local commit
+
+	commit=$(git -c safe.directory="$SOURCE" -C "$SOURCE" rev-parse --short HEAD 2>/dev/null) ||
+		commit=unknown
+	[[ -z $(git -c safe.directory="$SOURCE" -C "$SOURCE" status --porcelain 2>/dev/null) ]] ||
+		commit+=', with changes'
+	echo "$commit"
+}
+
+# In the background, as unshare itself would not end by ^C; with it goes all that it started.
+enter_sandbox() {
+	local sandbox
+
+	trap 'kill -KILL "$sandbox" 2>/dev/null; wait "$sandbox" 2>/dev/null || true
+		echo "${0##*/}: broken off; nothing of it is left" >&2
+		exit 1' INT TERM HUP
+	BENCH_INSIDE=yes unshare --mount --net --pid --fork --kill-child --mount-proc \
+		"$0" "$@" &
+	sandbox=$!
+	wait "$sandbox"
 }
 
 # ---- system calls --------------------------------------------------------------------------

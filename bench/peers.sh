@@ -7,13 +7,10 @@
 # Peers get what is best for them: packets are marked by one nft rule and no conntrack where
 # TPROXY will do, no logging, as many threads as CPUs, room for all connections.
 
-readonly LISTEN=12000
-readonly RULE_PORTS=7000-7003,7010-7017 # what is intercepted: all that the loads use
 default_ways=(direct shuntd shuntd-client)
 peer_ways=(haproxy haproxy-64k haproxy-splice-auto haproxy-splice-auto-64k haproxy-splice
 	haproxy-splice-64k haproxy-clientip haproxy-clientip-64k nginx nginx-64k
 	nginx-transparent nginx-transparent-64k redsocks redsocks-64k redsocks-splice)
-PROXY=
 
 # way_known NAME
 way_known() {
@@ -66,25 +63,6 @@ way_stop() {
 	PROXY=
 }
 
-# on_host LOG COMMAND...: start the proxy
-on_host() {
-	: >"$1" # at once: the last one's words are not this one's
-	nsenter --net=/run/netns/host "${@:2}" >>"$1" 2>&1 &
-	PROXY=$!
-}
-
-# listening PORT: so many sockets listen there on host
-listening() {
-	in_ns host ss -Hltn "sport = :$1" | wc -l
-}
-
-# up_when CONDITION: the proxy must be ready soon
-up_when() {
-	wait_for 10 "$1 || ! kill -0 $PROXY" && kill -0 "$PROXY" 2>/dev/null && return 0
-	tail -n 5 "$T/proxy.log" >&2
-	return 1
-}
-
 # ---- shunt -----------------------------------------------------------------------------------
 
 start_shuntd() {
@@ -95,12 +73,6 @@ start_shuntd() {
 }
 
 # ---- netfilter, for the peers ------------------------------------------------------------------
-
-# Packets of transparent sockets, and those to be intercepted, are delivered here.
-deliver_marked() {
-	ip -n host rule add fwmark 1 lookup 100
-	ip -n host route add local default dev lo table 100
-}
 
 # To the transparent listener of LISTEN, the address as it is. No conntrack.
 steer_by_tproxy() {

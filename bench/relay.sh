@@ -17,6 +17,7 @@ DOCS=
 WAYS=()
 COMMAND='sudo bench/relay.sh' # with the options that matter for the figures
 TOOLS=
+REPORT=$SOURCE/bench/report.py # --line of it says what was measured
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$SOURCE/bench/lib.sh"
@@ -130,31 +131,6 @@ install_peers() {
 	[[ -z $(missing_programs) ]] || die "missing: $(missing_programs | tr '\n' ' ')"
 }
 
-build() {
-	local log=$BUILD/bench.log
-
-	[[ -z $KEEP ]] || return 0
-	[[ $BUILD != "$SOURCE/build" ]] || "$SOURCE/deploy/packages.sh" build
-	mkdir -p "$BUILD"
-	{ cmake -S "$SOURCE" -B "$BUILD" && cmake --build "$BUILD" --parallel "$(nproc)" \
-		--target shuntctl shuntd bench-tools; } >"$log" 2>&1 && return 0
-	tail -n 30 "$log" >&2
-	die 'cannot build'
-}
-
-# In the background, as unshare itself would not end by ^C; with it goes all that it started.
-enter_sandbox() {
-	local sandbox
-
-	trap 'kill -KILL "$sandbox" 2>/dev/null; wait "$sandbox" 2>/dev/null || true
-		echo "relay.sh: broken off; nothing of it is left" >&2
-		exit 1' INT TERM HUP
-	RELAY_INSIDE=yes unshare --mount --net --pid --fork --kill-child --mount-proc \
-		"${BASH_SOURCE[0]}" "$@" &
-	sandbox=$!
-	wait "$sandbox"
-}
-
 # ---- what is measured -----------------------------------------------------------------------
 
 # Memory first, while the proxy is fresh.
@@ -176,58 +152,16 @@ load_arguments() {
 	echo "-P ${1##*-} -t $seconds -w $warm"
 }
 
-# verify WAY: that it does what its name says, by one connection that is held meanwhile
+# verify WAY: that it does what its name says
 verify() {
-	local seen expected=2 n who_out who_in who_pid
+	local seen expected=2 n
 
 	[[ $1 != direct ]] || expected=0
-	coproc who { in_ns client "$TOOLS/relay-load" who "$SERVER" "$WHO"; }
-	# bash forgets these when the coprocess ends
-	who_out=${who[0]} who_in=${who[1]} who_pid=$!
-	read -r -t 5 seen _ <&"$who_out" || seen=nothing
-	n=$(host_connections)
-	exec {who_in}>&- {who_out}<&-
-	wait "$who_pid" || true
+	read -r seen n < <(ask_who "$WHO")
 	[[ $seen == "$(way_source "$1")" && $n == "$expected" ]] && return 0
 	echo "the server saw $seen (must be $(way_source "$1")), $n sockets were on the host" \
 		"(must be $expected)"
 	return 1
-}
-
-# record ROUND WAY LOAD KEY VALUE: a line of JSON; VALUE is JSON itself
-record() {
-	printf '{"round":%d,"way":"%s","load":"%s","%s":%s}\n' "$@" >>"$OUT/runs"
-}
-
-fail() {
-	local reason
-
-	reason=$(tr -c '[:alnum:] .,:()=-' ' ' <<<"$4")
-	record "$1" "$2" "$3" failed "\"$reason\""
-	progress "$1" "$2" "$3" "FAILED: $reason"
-}
-
-progress() {
-	printf '%(%H:%M:%S)T  round %s/%s  %-24s %-15s %s\n' -1 "$1" "$ROUNDS" "$2" "$3" "$4" >&2
-}
-
-# measure ROUND WAY LOAD PIDS
-measure() {
-	local -a arguments
-	local result
-
-	read -r -d '' -a arguments <<<"$(load_arguments "$3")" || true
-	[[ -z $4 ]] || arguments+=(-p "$4")
-	[[ $3 != one-cpu-* ]] || pin_all "$4"
-	if ! settled; then
-		fail "$1" "$2" "$3" 'connections of the load before are still open on the host'
-	elif result=$(in_ns client timeout 60 "$TOOLS/relay-load" "${arguments[@]}" 2>"$T/error"); then
-		record "$1" "$2" "$3" result "$result"
-		progress "$1" "$2" "$3" "$("$SOURCE/bench/report.py" --line "$3" "$result")"
-	else
-		fail "$1" "$2" "$3" "$(cat "$T/error")"
-	fi
-	[[ $3 != one-cpu-* ]] || unpin_all "$4"
 }
 
 # count_calls WAY LOAD PIDS: a run of its own, as counting costs time
@@ -307,19 +241,6 @@ version_of() {
 	esac
 }
 
-offloads_of() {
-	in_ns host ethtool -k "$1" | grep -E '^(tx-check|tcp-seg|generic)' |
-		sed 's/ \[fixed\]//; s/://' | paste -sd,
-}
-
-warn_if_busy() {
-	local load
-
-	read -r load _ </proc/loadavg
-	((${load%.*} < 1)) || echo "relay.sh: the machine is busy (load average $load):" \
-		'what is measured now is not to be quoted' >&2
-}
-
 # Lines NAME<tab>VALUE, for relay.json
 environment() {
 	local program
@@ -350,26 +271,15 @@ inside() {
 	run_rounds
 }
 
-# The commit that is measured, before the sandbox hides who owns the tree.
-commit_of_tree() {
-	local commit
-
-	commit=$(git -c safe.directory="$SOURCE" -C "$SOURCE" rev-parse --short HEAD 2>/dev/null) ||
-		commit=unknown
-	[[ -z $(git -c safe.directory="$SOURCE" -C "$SOURCE" status --porcelain 2>/dev/null) ]] ||
-		commit+=', with changes'
-	echo "$commit"
-}
-
 main() {
 	parse_arguments "$@"
-	if [[ ${RELAY_INSIDE-} ]]; then
+	if [[ ${BENCH_INSIDE-} ]]; then
 		inside
 		return
 	fi
 	((EUID == 0)) || die 'must be root: it makes network namespaces'
 	install_peers
-	build
+	build shuntctl shuntd bench-tools
 	mkdir -p "$OUT"
 	COMMIT=$(commit_of_tree)
 	export COMMIT

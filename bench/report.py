@@ -367,13 +367,20 @@ def document(data):
     yield from tables(data)
 
 
-def join(directory):
+def read_lines(directory, name):
+    with open(os.path.join(directory, name), encoding="utf-8") as f:
+        return [json.loads(line) for line in f]
+
+
+def join(directory, name="relay.json", **more):
+    """more: files with lines of JSON, by the key they get"""
     with open(os.path.join(directory, "environment"), encoding="utf-8") as f:
         environment = dict(line.rstrip("\n").split("\t", 1) for line in f)
-    with open(os.path.join(directory, "runs"), encoding="utf-8") as f:
-        runs = [json.loads(line) for line in f]
-    with open(os.path.join(directory, "relay.json"), "w", encoding="utf-8") as f:
-        json.dump({"environment": environment, "runs": runs}, f, indent=1)
+    report = {"environment": environment, "runs": read_lines(directory, "runs")}
+    for key, file in more.items():
+        report[key] = read_lines(directory, file)
+    with open(os.path.join(directory, name), "w", encoding="utf-8") as f:
+        json.dump(report, f, indent=1)
         f.write("\n")
 
 

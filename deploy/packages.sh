@@ -15,7 +15,7 @@ build_packages=(cmake make gcc clang llvm libc6-dev linux-libc-dev pkg-config li
 	libcap-ng-dev libseccomp-dev libyaml-dev libcmocka-dev bpftool)
 
 bench_packages=(iproute2 util-linux procps ethtool nftables strace linux-perf python3-minimal
-	haproxy nginx-light libnginx-mod-stream redsocks)
+	haproxy nginx-light libnginx-mod-stream redsocks iptables ipset python3-matplotlib)
 
 test_packages=(iproute2 util-linux procps curl nginx-light jq bpftool strace socat mandoc
 	libclang-rt-14-dev python3 haproxy microsocks nftables tinyproxy)

@@ -32,6 +32,7 @@ static int loop(struct exchange *x, struct window *w)
 		if (just_opened) {
 			samples_forget(&x->samples);
 			x->n_failed = 0;
+			x->longest_gap = 0;
 		}
 		r = exchange_step(x, window_timeout(w, now));
 	}
@@ -43,6 +44,7 @@ static void print(struct exchange *x, const struct window *w)
 	printf("{\"failed\":%" PRIu64 ",", x->n_failed);
 	if (x->n_failed)
 		printf("\"error\":\"%s\",", strerror(-x->last_error));
+	printf("\"gap_ns\":%" PRIu64 ",", x->longest_gap);
 	samples_print(&x->samples);
 	putchar(',');
 	window_print(w);

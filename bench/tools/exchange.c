@@ -110,6 +110,14 @@ static int serve(struct exchange *x, struct exchange_end *e, uint32_t events)
 	return receive(x, e);
 }
 
+static int note_done(struct exchange *x, uint64_t now, uint64_t started)
+{
+	if (x->last_done && now - x->last_done > x->longest_gap)
+		x->longest_gap = now - x->last_done;
+	x->last_done = now;
+	return samples_add(&x->samples, now - started);
+}
+
 int exchange_step(struct exchange *x, int timeout_ms)
 {
 	struct epoll_event events[EVENTS];
@@ -128,7 +136,7 @@ int exchange_step(struct exchange *x, int timeout_ms)
 			exchange_close(e);
 			r = exchange_open(x, e);
 		} else if (r > 0) {
-			r = samples_add(&x->samples, clock_now() - e->started);
+			r = note_done(x, clock_now(), e->started);
 			if (!r)
 				r = x->next(x, e);
 		}

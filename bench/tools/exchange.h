@@ -30,6 +30,8 @@ struct exchange {
 	uint32_t n_opened;	/* ever */
 	uint64_t n_failed;	/* connections that broke off before the response */
 	int last_error;		/* why the last of them did */
+	uint64_t last_done;	/* when the last response was complete */
+	uint64_t longest_gap;	/* ns between two of them, over all ends */
 	struct samples samples; /* from started to the last byte */
 };
 

@@ -22,6 +22,7 @@ struct load_options {
 	double warm_up, seconds;
 	int watched[WATCH_MAX]; /* processes of the proxy */
 	uint32_t n_watched;
+	const char *server_netns; /* path; NULL none */
 	bool keep_awake; /* no CPU may go idle: see awake.h */
 };
 
@@ -29,6 +30,7 @@ struct load_options {
 int bulk_run(const struct load_options *o, bool down);
 int connections_run(const struct load_options *o);
 int requests_run(const struct load_options *o);
+int datagrams_run(const struct load_options *o);
 int idle_run(const struct load_options *o);
 int who_run(const struct load_options *o);
 

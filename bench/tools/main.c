@@ -31,6 +31,7 @@ static const struct mode {
 	{ "down", down_run, "receive as fast as it goes" },
 	{ "connections", connections_run, "connect, request, response, close, again" },
 	{ "requests", requests_run, "request, response, again on the same connections" },
+	{ "datagrams", datagrams_run, "send UDP as fast as it goes, count what arrives" },
 	{ "idle", idle_run, "one exchange on each of -P connections, then hold them" },
 	{ "who", who_run, "print what the server answers, hold until standard input ends" },
 };
@@ -38,7 +39,7 @@ static const struct mode {
 static void print_usage(FILE *to)
 {
 	fprintf(to, "usage: relay-load MODE ADDRESS PORT[-LAST] [-P N] [-s BYTES] [-t SECONDS]\n"
-		    "                  [-w WARM-UP] [-p PID,...] [-a]\n\n"
+		    "                  [-w WARM-UP] [-p PID,...] [-n PATH] [-a]\n\n"
 		    "The client of the relay benchmark. Prints one JSON object.\n\n");
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
 		fprintf(to, "  %-12s %s\n", modes[i].name, modes[i].help);
@@ -46,6 +47,7 @@ static void print_usage(FILE *to)
 		    "  -s BYTES     of a request and of its response (64)\n"
 		    "  -t SECONDS   to measure (1), after -w SECONDS (0.2) of the same load\n"
 		    "  -p PID,...   processes whose CPU time and memory are reported\n"
+		    "  -n PATH      network namespace of the server, to count what arrives\n"
 		    "  -a           keep the CPUs awake\n");
 }
 
@@ -124,7 +126,7 @@ static bool parse_options(struct load_options *o, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "P:s:t:w:p:a")) != -1) {
+	while ((c = getopt(argc, argv, "P:s:t:w:p:n:a")) != -1) {
 		switch (c) {
 		case 'P':
 			o->parallel = (uint32_t)strtoul(optarg, NULL, 10);
@@ -141,6 +143,9 @@ static bool parse_options(struct load_options *o, int argc, char **argv)
 		case 'p':
 			if (!parse_pids(o, optarg))
 				return false;
+			break;
+		case 'n':
+			o->server_netns = optarg;
 			break;
 		case 'a':
 			o->keep_awake = true;
