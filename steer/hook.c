@@ -119,8 +119,9 @@ static int fill_device(const struct shunt *s, const struct hook_request *req,
 /*
  * A device keeps its programs when it is renamed, but its routing rules stay with the old name
  * (kernel-facts H3). Give its slot the new one; a slot that only a rule named moves out of the way.
+ * Rules in force go by slots: *renamed tells that they have to be compiled anew.
  */
-static int follow_rename(struct shunt *s, const char *name)
+static int follow_rename(struct shunt *s, const char *name, bool *renamed)
 {
 	int slot = device_find_ifindex(s, if_nametoindex(name)), other, r;
 	struct shunt_device dev, named;
@@ -141,6 +142,7 @@ static int follow_rename(struct shunt *s, const char *name)
 		r = policy_del_rules(&s->info, dev.name);
 	if (r)
 		return r;
+	*renamed = true;
 	snprintf(dev.name, sizeof(dev.name), "%s", name);
 	return device_write(s, slot, &dev);
 }
@@ -151,7 +153,8 @@ int hook_add(struct shunt *s, const struct hook_request *req, struct hook_undo *
 	int slot, r;
 
 	undo->slot = 0;
-	r = follow_rename(s, req->device);
+	undo->renamed = false;
+	r = follow_rename(s, req->device, &undo->renamed);
 	if (r)
 		return r;
 	slot = device_slot(s, req->device);

@@ -20,6 +20,7 @@ struct hook_request {
 struct hook_undo {
 	int slot;
 	struct shunt_device old;
+	bool renamed; /* it had another name at the last `up`; that is not undone */
 };
 
 /* Attach what is missing. *undo is valid on success and on failure if undo->slot > 0. */

@@ -12,6 +12,7 @@
 #include "attach.h"
 #include "cleanup.h"
 #include "device.h"
+#include "generation.h"
 #include "hook.h"
 #include "hops.h"
 #include "instance.h"
@@ -222,6 +223,7 @@ static int check_devices(const struct shunt_up_options *opt)
 struct undo_list {
 	struct hook_undo *v;
 	size_t n;
+	bool renamed; /* one of them had another name before */
 };
 
 static int add_one(struct shunt *s, const struct hook_request *req, struct undo_list *done)
@@ -231,6 +233,7 @@ static int add_one(struct shunt *s, const struct hook_request *req, struct undo_
 
 	if (undo.slot)
 		done->v[done->n++] = undo;
+	done->renamed |= undo.renamed;
 	return r;
 }
 
@@ -255,12 +258,26 @@ static int add_devices(struct shunt *s, const struct shunt_up_options *opt, stru
 	return r;
 }
 
+/* Rules name interfaces, and what had that name is called something else now. */
+static int rename_in_rules(struct shunt *s)
+{
+	struct shunt_config config = {};
+	int r = generation_read_locked(s, &config);
+
+	if (!r)
+		r = generation_replace(s, &config, NULL);
+	shunt_config_clear(&config);
+	return r;
+}
+
 /* Rules last: what was in force before them need not be put back. */
-static int add_config(struct shunt *s, const struct shunt_up_options *opt, int lock)
+static int add_config(struct shunt *s, const struct shunt_up_options *opt, bool renamed, int lock)
 {
 	const struct shunt_apply how = {};
 
-	return opt->config ? apply_locked(s, opt->config, &how, NULL, lock) : 0;
+	if (opt->config)
+		return apply_locked(s, opt->config, &how, NULL, lock);
+	return renamed ? rename_in_rules(s) : 0;
 }
 
 /* Add to an instance that is up; on failure it is as it was. */
@@ -268,7 +285,7 @@ static int extend(struct shunt *s, const struct shunt_up_options *opt, int lock)
 {
 	bool had_accept_local = s->info.flags & SHUNT_INST_ACCEPT_LOCAL;
 	_cleanup_free_ struct hook_undo *undo = calloc(opt->n_devices + 1, sizeof(*undo));
-	struct undo_list done = { undo, 0 };
+	struct undo_list done = { undo, 0, false };
 	int r;
 
 	if (!undo)
@@ -279,7 +296,7 @@ static int extend(struct shunt *s, const struct shunt_up_options *opt, int lock)
 	if (!r)
 		r = add_devices(s, opt, &done);
 	if (!r)
-		r = add_config(s, opt, lock);
+		r = add_config(s, opt, done.renamed, lock);
 	if (!r)
 		return 0;
 	while (done.n)

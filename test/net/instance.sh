@@ -70,7 +70,19 @@ renamed() {
 	fetch_hello cl http://10.2.0.2/hello
 	same 'steered flows' "$(counter steer_new)" 2
 	same 'devices' "$(ctl --json status | jq -c '[.devices[].name]')" '["eth9"]'
+	# A rule goes by the name that it says, and not by what had that name once.
+	rules '90 in on c0 tcp to any port 8080 drop' '91 in on eth9 tcp to any port 443 drop'
+	fetch_hello cl http://10.2.0.2:8080/hello
+	must_fail 28 '.*' in_ns cl curl -sS --noproxy '*' --max-time 1 http://10.2.0.2:443/hello
+	ip -n gw link set eth9 name eth8
+	ctl up -i eth8
+	fetch_hello cl http://10.2.0.2:443/hello
+	ip -n gw link set eth8 name c0
+	ctl up -i c0
+	must_fail 28 '.*' in_ns cl curl -sS --noproxy '*' --max-time 1 http://10.2.0.2:8080/hello
+	same 'rules' "$(ctl rule list | cut -d' ' -f1-4 | xargs)" '90 in on c0 91 in on eth9'
 	ctl down
+	ip -n gw link set c0 name eth9
 	ip -n gw link set eth9 name c0
 }
 
