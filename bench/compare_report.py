@@ -278,6 +278,8 @@ def markdown(report):
     for name, value in data.environment.items():
         yield f"- {name}: {'`' + value + '`' if name == 'command' else value}"
     yield ""
+    if busy_words(data.environment):
+        yield from (busy_words(data.environment).strip(), "")
     for heading, _, tables in sections(report):
         yield f"## {heading}"
         yield ""
@@ -363,6 +365,7 @@ def page(report):
            f"forwarding. {html.escape(data.environment.get('date', ''))}, Linux "
            f"{html.escape(data.environment.get('kernel', ''))}, commit "
            f"{html.escape(data.environment.get('commit', ''))}.</p>")
+    yield f"<p>{html.escape(busy_words(data.environment))}</p>"
     for heading, charts, tables in sections(report):
         yield f"<h2>{html.escape(heading)}</h2>"
         yield from figures(charts, report)
@@ -397,11 +400,21 @@ def make(directory):
     write(os.path.join(directory, "compare.html"), page(report))
 
 
+def busy_words(environment):
+    """What is to be said of a machine that had other work, else nothing."""
+    load = environment["load average at the start"].split()[0]
+    if float(load) < 1:
+        return ""
+    return (f"The machine had other work (load average {load}; nice value of the run "
+            f"{environment['nice value']}), so the figures are rough: CPU of the proxy and "
+            "differences by factors can be trusted, differences by parts cannot. ")
+
+
 def key_figures(report):
     data, scaling = report
     e = data.environment
-    yield (f"{e['date']}, Linux {e['kernel']}, commit {e['commit']}, by `{e['command']}`; load "
-           f"average before it {e['load average at the start']}.")
+    yield (f"{e['date']}, Linux {e['kernel']}, commit {e['commit']}, by `{e['command']}`. "
+           f"{busy_words(e)}Medians of {e['rounds']} rounds.")
     yield ""
     yield from md_table(*summary(data)[1:])
     if scaling.kinds:
