@@ -49,7 +49,8 @@ by_turns() {
 	pool "source-pool: $GW_U" 'log-flows: yes'
 	in_ns cl "$flowgen" client "$SV_U:7000" -n 200 -c 50 --max-size 40K >&2
 	flows_right 200
-	wait_for 5 "(( \$(grep -cF ' source=$GW_U_U:' $T/shuntd.out) == 200 ))"
+	wait_for 5 "(( \$(grep -cF ' source=$GW_U_U:' $T/shuntd.out) == 200 ))" ||
+		fail "$(grep -vF " source=$GW_U_U:" "$T/shuntd.out"; wc -l <"$T/shuntd.out")"
 	stop shuntd
 	say 'ports without a pool'
 	: >"$T/sv.access"
