@@ -138,9 +138,15 @@ static enum place find_place(struct limit_state *l, const struct target_settings
 			return p;
 	}
 	for (int i = 0; i < LIMIT_BUCKET; i++) {
+		enum place p;
+
 		*out = &bucket[i];
 		if (settle(&bucket[i], print, now))
 			return PLACE_TAKEN;
+		/* Another thread may have settled this very source meanwhile. */
+		p = join(&bucket[i], print, s->limit_source_connections);
+		if (p != PLACE_OTHER)
+			return p;
 	}
 	return PLACE_OTHER;
 }

@@ -241,6 +241,47 @@ static void test_threads(void **state)
 	limit_put(l);
 }
 
+enum { MEETINGS = 20000 };
+
+static struct target_settings one_each = { .limit_source_connections = 1 };
+static pthread_barrier_t meeting;
+static _Atomic uint32_t met[MEETINGS];
+
+static void *meet(void *arg)
+{
+	struct limit_state *l = arg;
+
+	for (uint32_t i = 0; i < MEETINGS; i++) {
+		struct limit_pass pass = { 0 };
+		struct in6_addr ip = source(i);
+		bool full;
+
+		pthread_barrier_wait(&meeting);
+		met[i] += limit_enter(l, &one_each, &ip, 1, &pass, &full) == FLOW_END_FIN;
+		pthread_barrier_wait(&meeting);
+		limit_leave(l, &pass);
+	}
+	return NULL;
+}
+
+/* The first connections of a source, in two threads at once: it has one place, not two. */
+static void test_first_at_once(void **state)
+{
+	struct limit_state *l = make(&one_each);
+	pthread_t threads[2];
+
+	(void)state;
+	pthread_barrier_init(&meeting, NULL, 2);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, meet, l), 0);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	for (uint32_t i = 0; i < MEETINGS; i++)
+		assert_int_equal(met[i], 1);
+	pthread_barrier_destroy(&meeting);
+	limit_put(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +293,7 @@ int main(void)
 		cmocka_unit_test(test_quantum),
 		cmocka_unit_test(test_new_settings),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_first_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
