@@ -79,6 +79,7 @@ int balance_init(struct balance *b, const struct target_settings *s,
 	b->mode = (enum balance_mode)s->balance;
 	b->fail_limit = s->fail_limit;
 	b->fail_hold_ms = 1000 * s->fail_hold;
+	b->checked = s->health_interval;
 	for (; b->n < s->upstreams.n; b->n++) {
 		b->upstreams[b->n] = get_upstream(before, &s->upstreams.v[b->n].address);
 		if (!b->upstreams[b->n])
@@ -107,8 +108,10 @@ bool balance_is_in(const struct balance *b, int i, uint64_t now)
 {
 	struct upstream *u = b->upstreams[i];
 
-	return !atomic_load_explicit(&u->unhealthy, memory_order_relaxed) &&
-	       atomic_load_explicit(&u->out_until, memory_order_relaxed) <= now;
+	/* A verdict of settings before these may be there that nobody would take back now. */
+	if (b->checked && atomic_load_explicit(&u->unhealthy, memory_order_relaxed))
+		return false;
+	return !b->fail_limit || atomic_load_explicit(&u->out_until, memory_order_relaxed) <= now;
 }
 
 /* The upstreams that may be chosen, as a mask. */

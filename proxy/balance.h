@@ -32,6 +32,7 @@ struct balance {
 	uint32_t n_turns;
 	_Atomic uint32_t turn;
 	uint32_t fail_limit, fail_hold_ms;
+	bool checked;		     /* there is a checker, whose word counts */
 };
 
 /* Upstreams are taken over from before, which may be NULL. 0 or -ENOMEM. */

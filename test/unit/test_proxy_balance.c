@@ -24,6 +24,7 @@ static struct target_settings *make_settings(const char *upstreams, const char *
 					     sizeof(err)), 0);
 	assert_int_equal(target_settings_set(s, settings_find("balance"), mode, err,
 					     sizeof(err)), 0);
+	s->health_interval = 1;
 	return s;
 }
 
@@ -235,6 +236,32 @@ static void test_new_settings(void **state)
 	balance_release(&new);
 }
 
+/* New settings without checks, or without a count of failures: no verdict of the old ones stays. */
+static void test_no_more_verdicts(void **state)
+{
+	struct target_settings *s = make_settings("192.0.2.1:1,192.0.2.2:1", "roundrobin");
+	struct balance old, new;
+
+	(void)state;
+	make(&old, "192.0.2.1:1,192.0.2.2:1", "roundrobin", NULL);
+	old.upstreams[0]->unhealthy = true;
+	for (int i = 0; i < 3; i++)
+		balance_failed(&old, 1, NOW);
+	assert_false(balance_is_in(&old, 0, NOW));
+	assert_false(balance_is_in(&old, 1, NOW));
+	s->health_interval = 0;
+	assert_int_equal(balance_init(&new, s, &old), 0);
+	assert_true(balance_is_in(&new, 0, NOW));
+	assert_false(balance_is_in(&new, 1, NOW));
+	balance_release(&new);
+	s->fail_limit = 0;
+	assert_int_equal(balance_init(&new, s, &old), 0);
+	assert_true(balance_is_in(&new, 1, NOW));
+	balance_release(&new);
+	balance_release(&old);
+	target_settings_put(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +274,7 @@ int main(void)
 		cmocka_unit_test(test_all_out),
 		cmocka_unit_test(test_family),
 		cmocka_unit_test(test_new_settings),
+		cmocka_unit_test(test_no_more_verdicts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
