@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the requests of the control socket do, and the words of their answers. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "child.h"
 #include "control.h"
@@ -170,12 +172,35 @@ static void reload(struct control_client *client)
 	control_flush(client);
 }
 
-/* What it is given makes another shuntd of it, so a group's right to ask is not enough. */
+/* Was all given to somebody who has not said yet what became of it? */
+static bool has_heir(const struct control *c)
+{
+	char byte;
+
+	for (const struct control_client *other = c->clients; other; other = other->next) {
+		ssize_t n = other->is_heir ? recv(other->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : 0;
+
+		/* One that is gone is no heir, also if its end has not come up yet. */
+		if (n > 0 || (n < 0 && errno == EAGAIN))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What it is given makes another shuntd of it, so a group's right to ask is not enough; and two
+ * at a time would both serve in the end.
+ */
 static void offer(struct control_client *client)
 {
 	char err[256] = "only root can take over";
+	bool may = client->is_root;
 
-	if (client->is_root &&
+	if (may && has_heir(client->control)) {
+		snprintf(err, sizeof(err), "another process is taking over");
+		may = false;
+	}
+	if (may &&
 	    supervisor_offer(client->control->supervisor, client->fd, err, sizeof(err)) == 0) {
 		client->is_heir = true;
 		event_add(client->read, NULL);

@@ -148,6 +148,26 @@ not_root() {
 		'{"end":"error","message":"only root can take over"}'
 }
 
+# Two that take over at the same time would both serve.
+two_at_once() {
+	lab_with_shuntd 4
+	mkfifo "$T/words"
+	# shellcheck disable=SC2016 # for the inner shell
+	start heir gw sh -c 'exec socat -t 9 - "UNIX-CONNECT:$0" <"$1"' \
+		"$(echo /run/shunt/*.control)" "$T/words"
+	exec 9>"$T/words"
+	echo '1 takeover' >&9
+	wait_for 5 "[[ -s $T/heir.out ]]"
+	must_fail 1 'another process is taking over' in_ns gw "$LAB_BUILD/shuntd" --takeover
+	same 'who serves' "$(serving)" "${PIDS[shuntd]}"
+	exec 9>&-
+	finish heir 12
+	start second gw "$LAB_BUILD/shuntd" --takeover
+	wait_for 5 "grep -q 'taken over' '$T/second.err'"
+	finish shuntd 5
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 50 >&2
+}
+
 # Before the instance is up, and when it was made anew in between.
 without_instance() {
 	family 4
@@ -208,6 +228,7 @@ check UPGRADE-02 'a new one that fails changes nothing' failures
 check UPGRADE-03 'only root takes over' not_root
 check UPGRADE-04 'without an instance' without_instance
 check UPGRADE-06 'a question to the worker is open meanwhile' question_open
+check UPGRADE-07 'two that take over at the same time' two_at_once
 check UPGRADE-05 'other settings of the new one' threads
 
 story_run "$@"
