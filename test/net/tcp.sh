@@ -193,8 +193,9 @@ early_answer() {
 	rules '100 in tcp to any port 7000,80 proxy'
 	shuntd --splice "$2"
 	say 'the server closes with data unread'
-	play accept recv:1000 send:100000 drain close -- \
-		send:200000 recv:100000 expect-rst
+	# Not before the client has said all: a reset that meets it in the middle ends its send.
+	play accept recv:1000 send:100000 "wait-file:$T/said" drain close -- \
+		send:200000 "make-file:$T/said" recv:100000 expect-rst
 	say 'nginx refuses an upload that is too large'
 	truncate -s 60M "$T/upload"
 	for i in 1 2 3 4 5; do
