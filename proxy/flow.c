@@ -230,7 +230,10 @@ void flow_event(struct flow *f, enum side side, uint32_t events)
 			flow_dialed(f);
 		break;
 	case FLOW_HANDSHAKE:
-		flow_shake(f);
+		/* The client's are noted. If they led to another server's socket, an event of the one
+		 * before it, from the same epoll_wait(), would be taken for one of the new. */
+		if (side == SERVER)
+			flow_shake(f);
 		break;
 	case FLOW_RELAYING:
 		relay_run(f);
