@@ -65,6 +65,20 @@ static uint64_t check_fds(const struct worker *w)
 }
 
 /*
+ * What is open now, if lowest is the lowest number that is free: all below it, and above it what
+ * came with its number from the supervisor.
+ */
+static uint64_t open_fds(const struct worker_config *config, int lowest)
+{
+	uint64_t n = (uint64_t)lowest + (config->channel > lowest);
+
+	for (uint32_t i = 0; i < config->n_loops * config->n_targets; i++)
+		for (int v6 = 0; v6 < 2; v6++)
+			n += config->listeners[i][v6] > lowest;
+	return n;
+}
+
+/*
  * Two descriptors for each flow, two for each pipe, and what is open now. Nothing is
  * allocated by these numbers: the limit may be a thousand million.
  */
@@ -79,7 +93,7 @@ static int set_limits(struct worker *w)
 	if (lowest < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return shunt_err(-errno, "cannot count descriptors: %s", strerror(errno));
 	close(lowest);
-	open = (uint64_t)lowest + RESERVED_FDS + check_fds(w);
+	open = open_fds(w->config, lowest) + RESERVED_FDS + check_fds(w);
 	/* A small limit is for flows first: they can do without pipes. */
 	if (pipes > limit.rlim_cur / 16)
 		pipes = limit.rlim_cur / 16;
