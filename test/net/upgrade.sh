@@ -96,6 +96,8 @@ by_hand() {
 	wait_for 5 "grep -q 'taken over' '$T/fourth.err'"
 	alive third
 	kill -TERM "${PIDS[third]}"
+	# A second one that comes before the first is taken is the same one.
+	wait_for 5 "grep -q '^ShdPnd:[[:space:]]*0*$' /proc/${PIDS[third]}/status"
 	kill -TERM "${PIDS[third]}"
 	finish third 5
 	stop more || true
