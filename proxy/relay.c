@@ -16,7 +16,6 @@
 enum {
 	CHUNK = sizeof(((struct loop *)0)->buffer), /* of a copy: also the most a flow stores */
 	CHUNK_POOR = 4096,	    /* when slow receivers hold too much */
-	HELD_RICH = 32 << 20,	    /* per thread */
 	TURN_BYTES = 1 << 20,	    /* per direction and turn, so that nobody starves */
 	SPLICE_BYTES = PIPE_SIZE,   /* asked of one splice */
 	BULK_READ = 16384,	    /* a read of this size speaks for a thick stream... */
@@ -223,7 +222,8 @@ static enum step copy(struct flow *f, enum side from, size_t *moved)
 {
 	struct loop *l = f->loop;
 	struct end *e = &f->end[from];
-	size_t size = at_once(f, l->held_bytes < HELD_RICH ? CHUNK : CHUNK_POOR);
+	uint64_t most = atomic_load_explicit(&l->shared->held_most, memory_order_relaxed);
+	size_t size = at_once(f, l->held_bytes < most ? CHUNK : CHUNK_POOR);
 	ssize_t n = recv(e->fd, l->buffer, size, 0);
 	size_t taken;
 

@@ -114,6 +114,7 @@ static void finish(struct renewal *r)
 		r->health[i] = health;
 	}
 	atomic_store(&of->shared->max_connections, max ? max : of->max_flows);
+	atomic_store(&of->shared->held_most, shared_held_most(&r->settings, of->n_loops));
 	*of->settings = r->settings;
 	r->settings = old;
 	discard(r); /* what was in force until now */

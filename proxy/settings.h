@@ -131,6 +131,7 @@ struct settings {
 	uint32_t port;	  /* of the first listeners; 0: the kernel chooses */
 	uint32_t drain_timeout;
 	uint32_t max_connections; /* 0: what the descriptor limit allows */
+	uint32_t buffers; /* MiB */
 	uint32_t backlog;
 	uint32_t original_destination; /* enum destination_mode */
 	struct target_settings **targets; /* at least one; names differ */

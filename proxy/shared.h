@@ -16,11 +16,18 @@ struct shared {
 	struct guard guard;
 	struct pipe_limit pipes;
 	_Atomic uint32_t connections;
-	_Atomic uint32_t max_connections; /* settings change it */
+	_Atomic uint32_t max_connections; /* settings change it, and the next */
+	_Atomic uint64_t held_most; /* by each thread for slow receivers, before it gives less */
 	_Atomic uint64_t quiet_until; /* ms: when a thread may print a message again */
 	_Atomic uint32_t suppressed;  /* messages left out since the last */
 	_Atomic uint64_t log_lost;    /* lines not written, and not yet counted by a loop */
 	int log_fds[3];		/* flowlog.h: lines for descriptors 1 and 2 go in here */
 };
+
+/* What settings allow each of the threads to hold. */
+static inline uint64_t shared_held_most(const struct settings *s, uint32_t n_loops)
+{
+	return ((uint64_t)s->buffers << 20) / n_loops;
+}
 
 #endif

@@ -386,6 +386,7 @@ static int start(struct worker *w)
 
 	w->shared.mark = config->mark;
 	w->shared.destination = (enum destination_mode)config->settings->original_destination;
+	w->shared.held_most = shared_held_most(config->settings, config->n_loops);
 	r = set_signals(w);
 	if (!r)
 		r = guard_init(&w->shared.guard);
