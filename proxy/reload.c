@@ -11,6 +11,7 @@
 
 #include "options.h"
 #include "shunt/shunt.h"
+#include "upstream.h"
 
 enum { FILE_MAX = 4 << 20 };
 
@@ -97,6 +98,12 @@ static int check(const struct settings *fresh, const struct settings *running)
 			return shunt_err(-EINVAL,
 					 "targets: cannot be added, removed, renamed or put in "
 					 "another order by a reload, but by a restart");
+	for (uint32_t i = 0; i < fresh->n_targets; i++) {
+		int r = upstream_check_kernel(fresh->targets[i]);
+
+		if (r < 0)
+			return r;
+	}
 	return 0;
 }
 
