@@ -40,7 +40,7 @@ usage() {
 	Between network namespaces of its own. Makes tables and a page with charts.
 
 	  --short       3 rounds of short loads, and only 10 and 10,000 rules: under 3 minutes
-	  --rounds N    each way is measured once in each round (5)
+	  --rounds N    each way is measured once in each round (5); rules and sets in 3 at most
 	  --ways LIST   these only; direct, the base of all ratios, is always among them:
 	                ${all_ways[*]}
 	  --loads LIST  these only:
@@ -97,6 +97,7 @@ parse_arguments() {
 	[[ -z $SHORT ]] || SIZES=(10 10000) SCALE_ROUNDS=1 SCALE_SECONDS=0.2
 	ROUNDS=${ROUNDS:-$([[ $SHORT ]] && echo 3 || echo 5)}
 	[[ $ROUNDS =~ ^[1-9][0-9]{0,2}$ ]] || usage_error "--rounds '$ROUNDS': not from 1 to 999"
+	((SCALE_ROUNDS <= ROUNDS)) || SCALE_ROUNDS=$ROUNDS
 	TOOLS=$BUILD/bench
 	OUT=${OUT:-$BUILD/bench/results}
 	[[ $OUT/ != /run/* ]] || usage_error "--out '$OUT': not below /run, which is private here"
