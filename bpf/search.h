@@ -22,6 +22,8 @@
 #define SEARCH_MAX_STEPS (1 << 22)
 /* Returning from a step costs as much as a table where returns are not predicted. */
 #define SEARCH_TABLES_AT_ONCE 4
+/* Steps without a call; more would cost the verifier more than the few that need them. */
+#define SEARCH_STEPS_INLINE 3
 /* What stands for a class where not sets but prefixes of the port are gone through. */
 #define SEARCH_PORTS (~0U)
 
@@ -64,7 +66,9 @@ struct classify {
 
 struct search {
 	struct classify *c;
-	void *arena; /* the generation's map */
+	struct arena arena; /* the generation's */
+	void *page;	    /* of the entry that was found: its rule is nearly always there, too */
+	__u32 found;	    /* its cell */
 };
 
 static __always_inline void search_reset(struct classify *c)
@@ -89,10 +93,13 @@ static __always_inline int search_begin(struct search *s, void *ruleset_map)
 	const struct shunt_gen *gen;
 	__u32 slot = 0, root;
 
-	s->arena = bpf_map_lookup_elem(ruleset_map, &slot);
-	if (!s->arena)
+	s->arena.map = bpf_map_lookup_elem(ruleset_map, &slot);
+	if (!s->arena.map)
 		return -1;
-	head = page_at(s->arena, 0);
+	s->arena.first = bpf_map_lookup_elem(s->arena.map, &slot);
+	head = s->arena.first;
+	s->page = s->arena.first;
+	s->found = 0;
 	if (!head || head->magic != SHUNT_ARENA_MAGIC)
 		return -1;
 	/* The one read that chooses the generation. */
@@ -124,7 +131,7 @@ static __always_inline void class_begin(struct classify *c, __u32 side)
 static __always_inline void class_end(const struct search *s, __u32 at)
 {
 	struct classify *c = s->c;
-	const struct shunt_class *class = at ? cell_at(s->arena, at) : 0;
+	const struct shunt_class *class = at ? cell_at(&s->arena, at) : 0;
 	__u32 n = class ? class->n : 0;
 
 	if (c->side) {
@@ -151,7 +158,7 @@ static long class_step(__u32 i __attribute__((unused)), void *ctx)
 		class_end(s, 0);
 		return 0;
 	}
-	at = set_steps6(s->arena, c->class_at, &c->half, low);
+	at = set_steps6(&s->arena, c->class_at, &c->half, low);
 	c->class_at = at;
 	if (!(at & SHUNT_AT_NODE))
 		class_end(s, at);
@@ -165,9 +172,9 @@ static __always_inline void find_classes4(const struct search *s)
 	__u32 at;
 
 	class_begin(c, 0);
-	at = c->needs & SHUNT_NEED_DST_CLASS ? set_class4(s->arena, c->dir4, c->dst[1]) : 0;
+	at = c->needs & SHUNT_NEED_DST_CLASS ? set_class4(&s->arena, c->dir4, c->dst[1]) : 0;
 	class_end(s, at);
-	at = c->needs & SHUNT_NEED_SRC_CLASS ? set_class4(s->arena, c->dir4, c->src[1]) : 0;
+	at = c->needs & SHUNT_NEED_SRC_CLASS ? set_class4(&s->arena, c->dir4, c->src[1]) : 0;
 	class_end(s, at);
 }
 
@@ -185,7 +192,7 @@ static __always_inline int dst_matches(const struct search *s,
 					const struct shunt_entry2 *e)
 {
 	const struct classify *c = s->c;
-	int hit = e->dst_set ? class_has(s->arena, c->dst_class, c->n_dst, e->dst_set)
+	int hit = e->dst_set ? class_has(&s->arena, c->dst_class, c->n_dst, e->dst_set)
 			     : !prefix_differs(c->dst, e->dst, e->dst_len);
 
 	return hit != (e->flags & SHUNT_ENTRY_NOT_DST);
@@ -195,7 +202,7 @@ static __always_inline int src_matches(const struct search *s,
 					const struct shunt_entry2 *e)
 {
 	const struct classify *c = s->c;
-	int hit = e->src_set ? class_has(s->arena, c->src_class, c->n_src, e->src_set)
+	int hit = e->src_set ? class_has(&s->arena, c->src_class, c->n_src, e->src_set)
 			     : !prefix_differs(c->src, e->src, e->src_len);
 
 	return hit != ((e->flags & SHUNT_ENTRY_NOT_SRC) >> 1);
@@ -205,7 +212,7 @@ static __always_inline int owner_matches(const struct search *s,
 					const struct shunt_entry2 *e)
 {
 	const struct classify *c = s->c;
-	const struct shunt_rule2 *rule = cell_at(s->arena, e->rule);
+	const struct shunt_rule2 *rule = cell_at(&s->arena, e->rule);
 
 	if (!rule)
 		return 0;
@@ -263,7 +270,7 @@ static __always_inline __u32 lowest_of_8(__u32 bits)
 static __always_inline int open_bucket(const struct search *s, __u32 at)
 {
 	struct classify *c = s->c;
-	const struct shunt_slot *slots = cell_at(s->arena, at);
+	const struct shunt_slot *slots = cell_at(&s->arena, at);
 	__u32 hits, last;
 
 	if (!slots)
@@ -280,10 +287,11 @@ static __always_inline int open_bucket(const struct search *s, __u32 at)
 }
 
 /* Look at one entry whose hash is right. A better one in this chain stands no further on. */
-static __always_inline void try_entry(const struct search *s)
+static __always_inline void try_entry(struct search *s)
 {
 	struct classify *c = s->c;
-	const struct shunt_entry2 *e = cell_at(s->arena, c->entry);
+	void *page = page_at(&s->arena, c->entry);
+	const struct shunt_entry2 *e = page ? cell_in(page, c->entry) : 0;
 	const struct shunt_slot *slots;
 
 	c->hits = c->hits & (c->hits - 1);
@@ -291,10 +299,12 @@ static __always_inline void try_entry(const struct search *s)
 		if (entry_matches(s, e)) {
 			c->best = e->priority;
 			c->rule = e->rule;
+			s->page = page;
+			s->found = c->entry;
 			c->hits = 0;
 			c->bucket = 0;
 		} else if (c->hits) {
-			slots = cell_at(s->arena, c->slots_at);
+			slots = cell_at(&s->arena, c->slots_at);
 			if (slots)
 				c->entry = slots[lowest_of_8(c->hits)].entry;
 		}
@@ -352,7 +362,7 @@ static __always_inline int next_set(const struct search *s)
 	if (c->key_class == SEARCH_PORTS)
 		h += (__u64)shunt_port_key(c->dport, c->set & 31) * SHUNT_K6;
 	else if (c->key_class)
-		h += class_id(s->arena, c->key_class, c->set) * SHUNT_K6;
+		h += class_id(&s->arena, c->key_class, c->set) * SHUNT_K6;
 	c->set = c->set + 1;
 	c->hash = shunt_hash_end(h);
 	return open_bucket(s, c->buckets_at + (c->hash & c->bucket_mask));
@@ -366,7 +376,7 @@ static __always_inline int next_tables(const struct search *s)
 {
 	struct classify *c = s->c;
 	const struct shunt_table *t;
-	void *page = page_at(s->arena, c->table);
+	void *page = page_at(&s->arena, c->table);
 	__u64 h;
 	int i;
 
@@ -406,16 +416,14 @@ static __always_inline int next_in_chain(const struct search *s)
 }
 
 /*
- * One step of the search, for bpf_loop: verified once, however many tables there are. It goes
- * to the next slot of this bucket, or cell of this chain, or set of this table, or tables.
+ * One step of the search: to the next slot of this bucket, or cell of this chain, or set of this
+ * table, or tables. 1 if it was the last.
  */
-static long search_step(__u32 i, void *ctx)
+static __always_inline long step(struct search *s)
 {
-	struct search *s = ctx;
 	struct classify *c = s->c;
 	int found;
 
-	(void)i;
 	if (!c->hits) {
 		if (c->bucket)
 			found = next_in_chain(s);
@@ -432,9 +440,15 @@ static long search_step(__u32 i, void *ctx)
 	return 0;
 }
 
+/* For bpf_loop: verified once, however many tables there are. */
+static long search_step(__u32 i __attribute__((unused)), void *ctx)
+{
+	return step(ctx);
+}
+
 static __always_inline __u64 filter_word(const struct search *s, __u32 at, __u32 slot)
 {
-	const __u64 *words = cell_at(s->arena, at + slot / 8);
+	const __u64 *words = cell_at(&s->arena, at + slot / 8);
 
 	return words ? words[slot & 7] : 0;
 }
@@ -454,6 +468,8 @@ static __always_inline const struct shunt_rule2 *search_run(struct search *s, __
 {
 	struct classify *c = s->c;
 	int v6 = !(c->bits & SHUNT_BIT_V4);
+	long done = 0;
+	__u32 i;
 
 	c->ports = (__u32)c->sport << 16 | c->dport;
 	if (c->needs & (SHUNT_NEED_DST_CLASS | SHUNT_NEED_SRC_CLASS)) {
@@ -474,8 +490,12 @@ static __always_inline const struct shunt_rule2 *search_run(struct search *s, __
 	c->n_sets = 0;
 	c->bucket = 0;
 	c->hits = 0;
-	bpf_loop(SEARCH_MAX_STEPS, search_step, s, 0);
-	return c->rule ? cell_at(s->arena, c->rule) : 0;
+#pragma clang loop unroll(disable)
+	for (i = 0; i < SEARCH_STEPS_INLINE && !done; i++)
+		done = step(s);
+	if (!done)
+		bpf_loop(SEARCH_MAX_STEPS, search_step, s, 0);
+	return c->rule ? cell_from(&s->arena, s->page, s->found, c->rule) : 0;
 }
 
 #endif

@@ -13,11 +13,17 @@
 /* Returning from a function costs as much as a step where returns are not predicted. */
 #define SETS_STEPS_AT_ONCE 4
 
-static __always_inline void *page_at(void *arena, __u32 at)
+/* On the stack, since pointers cannot be in maps. */
+struct arena {
+	void *map;
+	void *first; /* its page 0, not NULL: has most of what each search reads */
+};
+
+static __always_inline void *page_at(const struct arena *arena, __u32 at)
 {
 	__u32 page = at / SHUNT_PAGE_CELLS;
 
-	return bpf_map_lookup_elem(arena, &page);
+	return page ? bpf_map_lookup_elem(arena->map, &page) : arena->first;
 }
 
 static __always_inline void *cell_in(void *page, __u32 at)
@@ -25,7 +31,7 @@ static __always_inline void *cell_in(void *page, __u32 at)
 	return page + at % SHUNT_PAGE_CELLS * SHUNT_CELL;
 }
 
-static __always_inline void *cell_at(void *arena, __u32 at)
+static __always_inline void *cell_at(const struct arena *arena, __u32 at)
 {
 	void *page = page_at(arena, at);
 
@@ -33,7 +39,7 @@ static __always_inline void *cell_at(void *arena, __u32 at)
 }
 
 /* The cell `to`, where the page of the cell `from` is known: mostly the same one. */
-static __always_inline void *cell_from(void *arena, void *page, __u32 from, __u32 to)
+static __always_inline void *cell_from(const struct arena *arena, void *page, __u32 from, __u32 to)
 {
 	if (from / SHUNT_PAGE_CELLS != to / SHUNT_PAGE_CELLS)
 		page = page_at(arena, to);
@@ -80,7 +86,7 @@ static __always_inline __u32 rank8x64(const __u64 *ends, __u64 x)
 	return r;
 }
 
-static __always_inline __u32 set_class4(void *arena, __u32 dir_at, __u32 addr)
+static __always_inline __u32 set_class4(const struct arena *arena, __u32 dir_at, __u32 addr)
 {
 	__u16 low = addr;
 	__u32 at, depth, i, r;
@@ -111,7 +117,7 @@ static __always_inline __u32 set_class4(void *arena, __u32 dir_at, __u32 addr)
 }
 
 /* One step down the IPv6 tree. */
-static __always_inline __u32 set_step6(void *arena, __u32 at, __u64 x)
+static __always_inline __u32 set_step6(const struct arena *arena, __u32 at, __u64 x)
 {
 	__u32 depth = SHUNT_AT_DEPTH(at), r;
 	const __u64 *ends;
@@ -144,7 +150,7 @@ static __always_inline __u32 set_step6(void *arena, __u32 at, __u64 x)
  * Some steps down the IPv6 tree: a tagged place, of a node if there are more to do. x is the
  * half of the address that is compared.
  */
-static __always_inline __u32 set_steps6(void *arena, __u32 at, __u64 *x, __u64 low)
+static __always_inline __u32 set_steps6(const struct arena *arena, __u32 at, __u64 *x, __u64 low)
 {
 #pragma unroll
 	for (int n = 0; n < SETS_STEPS_AT_ONCE; n++) {
@@ -157,7 +163,7 @@ static __always_inline __u32 set_steps6(void *arena, __u32 at, __u64 *x, __u64 l
 }
 
 /* The i-th place of a class, from 0, below its n: a set's id, or 0. */
-static __always_inline __u32 class_id(void *arena, __u32 class_at, __u32 i)
+static __always_inline __u32 class_id(const struct arena *arena, __u32 class_at, __u32 i)
 {
 	const __u16 *ids;
 
@@ -173,7 +179,7 @@ static __always_inline __u64 zero16(__u64 x)
 }
 
 /* Does the class hold this set? Compares the 32 places of one cell, four at a time. */
-static __always_inline int class_has(void *arena, __u32 class_at, __u32 n, __u32 set)
+static __always_inline int class_has(const struct arena *arena, __u32 class_at, __u32 n, __u32 set)
 {
 	__u64 four = set * 0x0001000100010001ULL, hit;
 	const __u64 *ids;

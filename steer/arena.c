@@ -24,7 +24,7 @@ static uint32_t bitmap_cells(uint32_t n_cells)
 
 int arena_make(struct arena *out)
 {
-	struct arena a = { .fd = -1, .n_cells = MAX_CELLS, .used = SHUNT_PAGE_CELLS, .gen_at = 1 };
+	struct arena a = { .fd = -1, .n_cells = MAX_CELLS, .used = SHUNT_BLOCK_CELLS, .gen_at = 1 };
 	struct shunt_arena_head *head;
 	void *mem;
 
@@ -81,7 +81,7 @@ int arena_seal(struct arena *a, uint32_t room)
 	uint32_t n = a->used + room, bitmap;
 	int r;
 
-	bitmap = bitmap_cells(n + n / 128 + SHUNT_PAGE_CELLS);
+	bitmap = bitmap_cells(n + n / 128 + 2 * SHUNT_PAGE_CELLS);
 	n = (n + 2 * bitmap + SHUNT_PAGE_CELLS - 1) / SHUNT_PAGE_CELLS * SHUNT_PAGE_CELLS;
 	head->n_cells = n;
 	head->bitmap_at[0] = a->used;
@@ -227,17 +227,17 @@ uint32_t arena_alloc(struct arena *a, uint32_t n)
 	return at;
 }
 
-uint32_t arena_alloc_page(struct arena *a)
+uint32_t arena_alloc_block(struct arena *a)
 {
-	uint32_t at = SHUNT_PAGE_CELLS;
+	uint32_t at = SHUNT_BLOCK_CELLS;
 
 	if (!a->bits) {
-		a->used = (a->used + SHUNT_PAGE_CELLS - 1) / SHUNT_PAGE_CELLS * SHUNT_PAGE_CELLS;
-		return arena_alloc(a, SHUNT_PAGE_CELLS);
+		a->used = (a->used + SHUNT_BLOCK_CELLS - 1) / SHUNT_BLOCK_CELLS * SHUNT_BLOCK_CELLS;
+		return arena_alloc(a, SHUNT_BLOCK_CELLS);
 	}
-	for (; at < a->n_cells; at += SHUNT_PAGE_CELLS)
+	for (; at < a->n_cells; at += SHUNT_BLOCK_CELLS)
 		if (!taken_word(a, at))
-			return take(a, at, SHUNT_PAGE_CELLS);
+			return take(a, at, SHUNT_BLOCK_CELLS);
 	return 0;
 }
 
@@ -291,7 +291,7 @@ int arena_begin(struct arena *a, int ruleset_fd)
 	copy_side(a, head->index_at, side, live->n_rules * sizeof(__u32));
 	a->live = arena_at(a, head->bitmap_at[side]);
 	a->bits = arena_at(a, head->bitmap_at[!side]);
-	a->hint = SHUNT_PAGE_CELLS;
+	a->hint = SHUNT_BLOCK_CELLS;
 	*arena_gen(a) = *live;
 	arena_gen(a)->side = !side;
 	arena_gen(a)->generation++;

@@ -68,9 +68,9 @@ int arena_open_fd(struct arena *out, int fd);
 bool arena_is_current(const struct arena *a, uint64_t generation);
 void arena_release(struct arena *a);
 
-/* n cells in a row, all zero; 0 if there are none. A page is 64 cells that fill a page. */
+/* n cells in a row, all zero; 0 if there are none. A block is of SHUNT_BLOCK_CELLS. */
 uint32_t arena_alloc(struct arena *a, uint32_t n);
-uint32_t arena_alloc_page(struct arena *a);
+uint32_t arena_alloc_block(struct arena *a);
 void arena_free(struct arena *a, uint32_t at, uint32_t n);
 
 /*

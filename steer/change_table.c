@@ -21,12 +21,12 @@ int table_change_begin(struct table_change *c, struct arena *a)
 
 	*c = (struct table_change){ .a = a };
 	for (int v6 = 0; v6 < 2; v6++) {
-		at = arena_alloc_page(a);
+		at = arena_alloc_block(a);
 		if (!at)
 			return -ENOSPC;
 		memcpy(arena_at(a, at), arena_at(a, gen->tables_at[v6]),
 		       gen->n_tables[v6] * sizeof(struct shunt_table));
-		arena_free(a, gen->tables_at[v6], SHUNT_PAGE_CELLS);
+		arena_free(a, gen->tables_at[v6], SHUNT_BLOCK_CELLS);
 		gen->tables_at[v6] = at;
 		c->tables[v6] = arena_at(a, at);
 	}

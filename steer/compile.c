@@ -100,7 +100,10 @@ static int lay_out_head(struct compiler *c)
 {
 	struct shunt_arena_head *head = arena_head(&c->a);
 	uint32_t max = (uint32_t)c->rules->n + (uint32_t)c->rules->n / 8 + ROOM_RULES;
+	int r = plan_lay_out(&c->a);
 
+	if (r)
+		return r;
 	head->index_max = max;
 	for (int i = 0; i < 2; i++) {
 		head->dir4_at[i] = arena_alloc(&c->a, SHUNT_DIR4_CELLS);

@@ -484,32 +484,41 @@ static int by_best(const void *a, const void *b)
 	return x->best < y->best ? -1 : x->best > y->best;
 }
 
-static int publish_tables(struct plan *p, uint32_t filters_at)
+static void publish_tables(struct plan *p, uint32_t filters_at)
 {
 	struct shunt_gen *gen = arena_gen(p->a);
-	uint32_t at = arena_alloc_page(p->a);
 
-	if (!at)
-		return -ENOSPC;
 	qsort(p->tables, p->n_tables, sizeof(*p->tables), by_best);
-	memcpy(arena_at(p->a, at), p->tables, p->n_tables * sizeof(*p->tables));
-	gen->tables_at[p->v6] = at;
+	memcpy(arena_at(p->a, gen->tables_at[p->v6]), p->tables,
+	       p->n_tables * sizeof(*p->tables));
 	gen->n_tables[p->v6] = p->n_tables;
 	/* With few tables the look at the filters costs more than they save. */
 	gen->filters_at[p->v6] = p->n_tables >= PLAN_FILTERED ? filters_at : 0;
 	if (p->longest > gen->longest_chain)
 		gen->longest_chain = p->longest;
+}
+
+int plan_lay_out(struct arena *a)
+{
+	struct shunt_gen *gen = arena_gen(a);
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		gen->tables_at[v6] = arena_alloc_block(a);
+		gen->filters_at[v6] = arena_alloc(a, 2 * SHUNT_FILTER_CELLS);
+		if (!gen->tables_at[v6] || !gen->filters_at[v6])
+			return -ENOSPC;
+	}
 	return 0;
 }
 
 int plan_tables(struct arena *a, struct item *items, size_t n, bool v6)
 {
-	uint32_t filters_at = arena_alloc(a, 2 * SHUNT_FILTER_CELLS);
+	uint32_t filters_at = arena_gen(a)->filters_at[v6];
 	struct plan p = { .a = a, .v6 = v6, .n_items = n, .n_left = n };
 	int r;
 
 	p.items = malloc((n + 1) * sizeof(*items));
-	r = p.items && filters_at ? prepare(&p) : -ENOMEM;
+	r = p.items ? prepare(&p) : -ENOMEM;
 	if (!r) {
 		memcpy(p.items, items, n * sizeof(*items));
 		for (size_t i = 0; i < n; i++)
@@ -517,7 +526,7 @@ int plan_tables(struct arena *a, struct item *items, size_t n, bool v6)
 		r = make_tables(&p, filters_at);
 	}
 	if (!r)
-		r = publish_tables(&p, filters_at);
+		publish_tables(&p, filters_at);
 	free(p.items);
 	free(p.left);
 	free(p.taken);

@@ -91,7 +91,9 @@ int chain_write(struct arena *a, uint32_t bucket, const struct shunt_slot *v, si
 /* Give the cells behind the bucket's back. */
 void chain_free_rest(struct arena *a, uint32_t bucket);
 
-/* plan.c: tables, with buckets and filters, for all items of a family; into the generation. */
+/* plan.c: room for tables and filters, first of all that is large (shunt/arena.h). */
+int plan_lay_out(struct arena *a);
+/* Tables, with buckets and filters, for all items of a family; into the generation. */
 int plan_tables(struct arena *a, struct item *items, size_t n, bool v6);
 
 #endif

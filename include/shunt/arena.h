@@ -2,8 +2,10 @@
 /*
  * The format of a generation: rules and sets as the classifier reads them.
  *
- * A generation lives in an arena, an ARRAY of pages of 64 cells of 64 bytes (BPF_F_MMAPABLE |
+ * A generation lives in an arena, an ARRAY of pages of 65,536 cells of 64 bytes (BPF_F_MMAPABLE |
  * BPF_F_INNER_MAP) in slot 0 of the map `ruleset`. Places are cell numbers; 0 is no place.
+ * Pages are large since each way from one to another is a call; what every search reads (gen,
+ * tables, filters, the front of the IPv4 sets) stands on the first one, as nearly always.
  * Cell 0 is the arena's head; its word `root` says which of two struct shunt_gen cells is
  * live, and the store of that word publishes a change made inside the arena. What can be
  * reached from the live one is never written, except that filters get more bits.
@@ -18,13 +20,15 @@
 #include "shunt/abi.h"
 
 #define SHUNT_ARENA_MAGIC 0x53484152U /* "SHAR" */
-#define SHUNT_ARENA_ABI 2
+#define SHUNT_ARENA_ABI 3
 
 enum {
 	SHUNT_CELL = 64,
-	SHUNT_PAGE = 4096, /* value size of the map: a lookup costs more than what it finds */
+	/* Value size of the map: a lookup costs more than what it finds. Linux 6.1 has no larger. */
+	SHUNT_PAGE = 4 << 20,
 	SHUNT_PAGE_CELLS = SHUNT_PAGE / SHUNT_CELL,
-	SHUNT_MAX_TABLES = 64,	   /* of one family */
+	SHUNT_BLOCK_CELLS = 64,	   /* aligned to as many: never in two pages */
+	SHUNT_MAX_TABLES = 64,	   /* of one family: a block */
 	SHUNT_BUCKET_SLOTS = 8,
 	SHUNT_MAX_SETS = 65535,
 	SHUNT_DIR4_SLOTS = 65536,
@@ -58,7 +62,7 @@ struct shunt_gen {
 	__u8 needs;	     /* enum shunt_needs */
 	__u8 cgroup_levels;  /* bit n: some rule names a cgroup at level n */
 	__u8 n_tables[2];    /* IPv4, IPv6 */
-	__u32 tables_at[2];  /* struct shunt_table, best priority first; in one page */
+	__u32 tables_at[2];  /* struct shunt_table, best priority first; a block */
 	__u32 filters_at[2]; /* which tables to ask, 0: all */
 	__u32 tree6;	     /* IPv6 set index, a tagged place */
 	__u32 sets_at;	     /* struct shunt_set_rec, two cells a set, by id - 1 */

@@ -462,6 +462,34 @@ static void keep_few_audits(struct random_case *c)
 			c->rules.v[i].audit = n++ < SHUNT_MAX_AUDITS;
 }
 
+static int odd_ports(struct shunt_ports *out, size_t n)
+{
+	out->v = calloc(n, sizeof(*out->v));
+	if (!out->v)
+		return -ENOMEM;
+	for (; out->n < n; out->n++)
+		out->v[out->n].lo = out->v[out->n].hi = (uint16_t)(2 * out->n + 1);
+	return 0;
+}
+
+/* An entry for each pair of ports. */
+static int add_large_rule(struct random_case *c)
+{
+	struct shunt_rule rule = { .priority = 1, .dirs = SHUNT_DIR_IN, .protos = SHUNT_PROTO_TCP,
+				   .action = SHUNT_ACT_PASS };
+	int r;
+
+	while (c->rules.n && c->rules.v[0].priority <= rule.priority)
+		random_case_remove(c, 0);
+	r = odd_ports(&rule.port, 200);
+	if (!r)
+		r = odd_ports(&rule.sport, 250 + random_below(c, 100));
+	if (!r)
+		r = random_case_insert(c, &rule);
+	shunt_rule_clear(&rule);
+	return r;
+}
+
 int random_case_make(struct random_case *c, uint64_t seed, const struct random_options *options)
 {
 	struct shunt_rule rule;
@@ -479,6 +507,8 @@ int random_case_make(struct random_case *c, uint64_t seed, const struct random_o
 		if (!r)
 			r = random_case_insert(c, &rule);
 	}
+	if (!r && options->large)
+		r = add_large_rule(c);
 	keep_few_audits(c);
 	if (r)
 		random_case_clear(c);

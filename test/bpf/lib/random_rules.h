@@ -27,6 +27,7 @@ struct random_options {
 	bool no_sender; /* neither uid nor cgroup */
 	size_t max_rules; /* 0: as it falls */
 	bool crowded; /* some thousand rules of few addresses and any ranges of ports */
+	bool large; /* a first rule of so many entries that others are not on the first page */
 };
 
 /* Percent of the rules that have a part. */
