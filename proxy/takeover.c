@@ -120,6 +120,20 @@ static int ask(int fd)
 	return send(fd, request, (size_t)len, MSG_NOSIGNAL) == len ? 0 : -EIO;
 }
 
+/* Not an item but an answer as others get it, of which len bytes are read: up to its end. */
+static int refused(int peer, const struct takeover_item *begin, size_t len)
+{
+	char text[512];
+	ssize_t n;
+
+	memcpy(text, begin, len);
+	n = recv(peer, text + len, sizeof(text) - len - 1, MSG_WAITALL);
+	len += n > 0 ? (size_t)n : 0;
+	text[len] = '\0';
+	return shunt_err(-EBUSY, "the shuntd that runs refuses to be taken over: %.*s",
+			 (int)strcspn(text, "\n"), text);
+}
+
 /* The next item; *fd is its descriptor, -1 none. */
 static int take(int peer, struct takeover_item *item, int *fd)
 {
@@ -143,8 +157,7 @@ static int take(int peer, struct takeover_item *item, int *fd)
 		close(*fd);
 	*fd = -1;
 	if (n > 0 && *(const char *)item == '{')
-		return shunt_err(-EBUSY, "the shuntd that runs refuses to be taken over: %.*s",
-				 (int)strcspn((const char *)item, "\n"), (const char *)item);
+		return refused(peer, item, (size_t)n);
 	return shunt_err(-EPROTO, "the shuntd that runs cannot be taken over: it is of another "
 				  "version; restart it");
 }

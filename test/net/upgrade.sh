@@ -160,7 +160,7 @@ two_at_once() {
 	exec 9>"$T/words"
 	echo '1 takeover' >&9
 	wait_for 5 "[[ -s $T/heir.out ]]"
-	must_fail 1 'another process is taking over' in_ns gw "$LAB_BUILD/shuntd" --takeover
+	must_fail 1 'refuses.*"another process is taking over"}' in_ns gw "$LAB_BUILD/shuntd" --takeover
 	same 'who serves' "$(serving)" "${PIDS[shuntd]}"
 	exec 9>&-
 	finish heir 12
