@@ -17,6 +17,7 @@
 #include "takeover.h"
 
 enum {
+	DESCRIPTORS_MIN = 32, /* of the supervisor; a worker counts its own */
 	POLL_MS = 500,
 	KILL_AFTER_S = 3,
 	MAX_FAILED_STARTS = 5,
@@ -375,15 +376,20 @@ static int make_events(struct supervisor *s)
 	return 0;
 }
 
-static void raise_descriptor_limit(void)
+/* With too few to open the maps the instance would look as if it were not there. */
+static int raise_descriptor_limit(void)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
+		return shunt_err(-errno, "cannot count descriptors: %s", strerror(errno));
+	if (limit.rlim_max < DESCRIPTORS_MIN)
+		return shunt_err(-EMFILE, "%llu descriptors are too few: at least %d are needed",
+				 (unsigned long long)limit.rlim_max, DESCRIPTORS_MIN);
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
 		shunt_warn("cannot raise the descriptor limit: %s", strerror(errno));
+	return 0;
 }
 
 /* What is not ours alone yet stays for whom we would have taken over from. */
@@ -473,8 +479,9 @@ int supervisor_run(struct settings *settings)
 	s->started = supervisor_clock();
 	s->program = realpath("/proc/self/exe", NULL);
 	signal(SIGPIPE, SIG_IGN);
-	raise_descriptor_limit();
-	r = take_names(s);
+	r = raise_descriptor_limit();
+	if (!r)
+		r = take_names(s);
 	if (!r)
 		r = run(s);
 	release(s);

@@ -146,7 +146,8 @@ with_files() {
 
 budget() {
 	res_lab "$1"
-	must_fail 1 'descriptor' in_ns gw prlimit --nofile=40 "$LAB_BUILD/shuntd"
+	must_fail 1 'descriptors are too few' in_ns gw prlimit --nofile=40 "$LAB_BUILD/shuntd"
+	must_fail 1 'descriptors are too few' in_ns gw prlimit --nofile=16 "$LAB_BUILD/shuntd"
 	with_files 100
 	with_files 1024
 	must_fail 1 'max-connections 100000000 needs 200000[0-9]* descriptors, the limit is 1024' \
