@@ -27,6 +27,7 @@ enum {
 	RACE_QUESTIONS = 64,
 	RACE_WORLDS = 4,
 	RACE_ROUNDS = 250,
+	RACE_CHANGES = 6, /* in each world at least */
 	READS = 2000,
 };
 
@@ -282,7 +283,10 @@ static void *change_to_and_fro(void *arg)
 	struct race *r = arg;
 
 	while (!r->failed && !__atomic_load_n(&r->stop, __ATOMIC_RELAXED))
-		r->failed = ask_library(r->p->s, r->changes++ % 2 ? &r->back : &r->there);
+		r->failed = ask_library(r->p->s,
+					__atomic_fetch_add(&r->changes, 1, __ATOMIC_RELAXED) % 2
+						? &r->back
+						: &r->there);
 	return NULL;
 }
 
@@ -324,6 +328,14 @@ static void race_make(struct race *r, uint64_t seed)
 	assert_int_equal(ask_library(r->p->s, &r->back), 0);
 }
 
+/* Changes wait for the kernel, answers do not: some of each, on a quick machine, too. */
+static bool race_goes_on(const struct race *r, int round)
+{
+	return round < RACE_ROUNDS ||
+	       (__atomic_load_n(&r->changes, __ATOMIC_RELAXED) < RACE_CHANGES &&
+		round < 100 * RACE_ROUNDS);
+}
+
 static unsigned int race_run(struct race *r)
 {
 	unsigned int answers[2] = {};
@@ -331,7 +343,7 @@ static unsigned int race_run(struct race *r)
 	pthread_t thread;
 
 	assert_int_equal(pthread_create(&thread, NULL, change_to_and_fro, r), 0);
-	for (int round = 0; round < RACE_ROUNDS; round++)
+	for (int round = 0; race_goes_on(r, round); round++)
 		for (int i = 0; i < RACE_QUESTIONS; i++) {
 			uint32_t is = world_answer(&r->w[0], &r->q[0][i], &generation);
 			int state = (generation - r->first) % 2;
@@ -368,7 +380,7 @@ static void CHANGE_while_packets_are_classified(void **state)
 	}
 	print_message("# %u answers, %u changes meanwhile\n",
 		      RACE_WORLDS * RACE_ROUNDS * RACE_QUESTIONS, changes);
-	assert_true(both > 0 && changes > 20);
+	assert_true(both > 0 && changes >= RACE_WORLDS * RACE_CHANGES);
 	free(r);
 }
 
