@@ -125,7 +125,7 @@ failures() {
 	must_fail 1 'other targets' in_ns gw "$LAB_BUILD/shuntd" --takeover -c "$T/conf"
 	# Killed at any point of it.
 	for ((i = 1; i <= 12; i++)); do
-		in_ns gw timeout --signal=KILL "0.0$(printf %02d $((2 * i)))" "$LAB_BUILD/shuntd" \
+		in_ns gw "$LAB_TOOLS/killat" syscall $((30 * i)) "$LAB_BUILD/shuntd" \
 			--takeover >/dev/null 2>&1 || true
 		[[ $(serving) == "$pid" ]] || break
 		in_ns cl "$flowgen" client "$SV_U:7000" -n 20 >&2
