@@ -195,9 +195,8 @@ memory_limit() {
 	[[ -z $LAB_FAST ]] || n=500
 	ulimit -n 16384
 	memory_group
-	# The sandbox does not take cgroups away.
-	trap 'for i in 1 2 3 4 5 6 7 8 9; do rmdir "$GROUP" 2>/dev/null && break; read -rt 0.2 <> <(:) || :
-		done; _show_outputs >&2' EXIT
+	# The sandbox does not take cgroups away. This is for a case that fails.
+	trap 'kill -KILL "${PIDS[shuntd]-}" 2>/dev/null; remove_group; _show_outputs >&2' EXIT
 	family "$1"
 	lab_up
 	# Small buffers of the kernel, so that it is shuntd that holds what is not read.
@@ -222,6 +221,12 @@ memory_limit() {
 	wait_for 10 '(($(proxied active) == 0))'
 	in_ns cl "$flowgen" client "$SV_U:7000" -n 200 -c 50 >&2
 	stop shuntd
+	remove_group
+}
+
+# Its last process may have ended just now.
+remove_group() {
+	wait_for 5 'rmdir "$GROUP"'
 }
 
 stopped_growing() {

@@ -45,6 +45,7 @@ main() {
 	[[ ${1-} == --host ]] || return 0
 	show netns find /run/netns -mindepth 1
 	show run find /run/shunt
+	show cgroup find /sys/fs/cgroup -type d -name 'shunt-*'
 	for hook in prog map link; do
 		echo "bpf $hook: $(bpftool "$hook" list 2>/dev/null | grep -c 'name shunt')" || true
 	done
