@@ -18,7 +18,8 @@ bench_packages=(iproute2 util-linux procps ethtool nftables strace linux-perf py
 	haproxy nginx-light libnginx-mod-stream redsocks iptables ipset python3-matplotlib)
 
 test_packages=(iproute2 util-linux procps curl nginx-light jq bpftool strace socat mandoc
-	libclang-rt-14-dev python3 haproxy microsocks nftables tinyproxy)
+	libclang-rt-14-dev python3 haproxy microsocks nftables tinyproxy
+	ethtool iptables ipset python3-matplotlib)
 
 usage() {
 	echo "usage: packages.sh build|test|bench|run"

@@ -11,13 +11,7 @@ OUT=$LAB_BUILD/bench/tested # the sandbox of a benchmark has a /run of its own, 
 
 # compare ARG...: bench/compare.sh with what is built, its files in $T/out
 compare() {
-	local program
-
 	mkdir -p "$OUT"
-	for program in iptables-legacy ipset nft; do
-		command -v $program >/dev/null || skip "no $program"
-	done
-	/usr/bin/python3 -c 'import matplotlib' 2>/dev/null || skip 'no matplotlib'
 	[[ -x $LAB_BUILD/bench/relay-load ]] || cmake --build "$LAB_BUILD" --target bench-tools >&2
 	"$BENCH/compare.sh" --keep --build "$LAB_BUILD" --out "$OUT" --short --rounds 1 \
 		"$@" >"$T/report" 2>"$T/progress.err"
