@@ -23,15 +23,14 @@ reaches() {
 flows() {
 	family "$1"
 	lab_up
-	start_ready server sv "$flowgen" server 7000
+	flow_server
 	in_ns cl "$flowgen" client "$SV_U:7000" -n 200 --max-size 200K >"$T/client"
 	in_ns cl "$flowgen" reconnect 50 "$SV_U:7000" --bind "$CL_U:5000" \
 		--order client-fin-last >"$T/again"
-	stop server
 	same 'flows right at the client' "$(jq .ok "$T/client")" 200
-	same 'flows right at the server' "$(jq .ok "$T/server.out")" 250
+	flows_right 250
 	same 'bytes' "$(jq -s '.[0].sent + .[1].sent' "$T/client" "$T/again")" \
-		"$(jq .received "$T/server.out")"
+		"$(flow_report .received)"
 }
 
 # The checks must be able to fail.

@@ -236,11 +236,11 @@ start() {
 
 	shift 2
 	echo "$ns\$ $* &" >&2
+	# What an earlier one of that name said is looked through at the end.
+	[[ ! -s $T/$name.err ]] || mv "$T/$name.err" "$T/$name.err.$EPOCHREALTIME"
 	# Now, not when the background job gets its turn: somebody waits for words in them.
 	: >"$T/$name.out"
 	: >"$T/$name.err"
-	# What an earlier one of that name said is looked through at the end.
-	[[ ! -s $T/$name.err ]] || mv "$T/$name.err" "$T/$name.err.$EPOCHREALTIME"
 	nsenter --net="/run/netns/$ns" "$@" >"$T/$name.out" 2>"$T/$name.err" </dev/null &
 	PIDS[$name]=$!
 }
@@ -515,24 +515,29 @@ flow_server() {
 	start_ready server "${1:-sv}" "$flowgen" server 7000
 }
 
-# flows_right N: the flows that the server has seen so far, all of them right
+# flows_right N [NAME]: the flows that the server has seen so far, all of them right
 flows_right() {
-	local want=$1
+	local want=$1 name=${2:-server}
 
 	# The server may learn of the last close after the client.
-	wait_for 5 "(( \$(flow_report .flows) >= $want ))" || true
-	same 'flows the server saw' "$(flow_report .flows)" "$want"
-	same 'flows that were right at the server' "$(flow_report .ok)" "$want"
+	wait_for 30 "(( \$(flow_report .flows $name) >= $want ))" || true
+	same "flows that '$name' saw" "$(flow_report .flows "$name")" "$want"
+	same "flows that were right at '$name'" "$(flow_report .ok "$name")" "$want"
 }
 
-# flow_report JQ: of the server, now
+# flow_report JQ [NAME]: of a server, or of another mode of flowgen that reports, now
 flow_report() {
+	report_again "${2:-server}"
+	tail -n 1 "$T/${2:-server}.out" | jq -er "$1"
+}
+
+# report_again NAME: make a flowgen report, and wait for the line
+report_again() {
 	local seen
 
-	seen=$(wc -l <"$T/server.out")
-	kill -USR1 "${PIDS[server]}"
-	wait_for 5 "(( \$(wc -l <'$T/server.out') > $seen ))"
-	tail -n 1 "$T/server.out" | jq -er "$1"
+	seen=$(wc -l <"$T/$1.out")
+	kill -USR1 "${PIDS[$1]}"
+	wait_for 30 "(( \$(wc -l <'$T/$1.out') > $seen ))"
 }
 
 # load_start SIZE: 1100 new flows a second until load_end, which wants each of them right.

@@ -13,10 +13,12 @@
 #include <netinet/ip6.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 static const char usage_text[] =
@@ -27,14 +29,6 @@ static const char usage_text[] =
 	"it missed any.\n";
 
 enum { SNAP = 128, BUFFER = 64 << 20 };
-
-static volatile sig_atomic_t want_end;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	want_end = 1;
-}
 
 struct arrival {
 	uint8_t family, proto;
@@ -89,7 +83,7 @@ static int open_tap(const char *iface)
 }
 
 /* False if there is none. */
-static bool receive(int fd, bool out, uint16_t low, uint16_t high, int flags)
+static bool receive(int fd, bool out, uint16_t low, uint16_t high)
 {
 	uint8_t frame[SNAP] __attribute__((aligned(8)));
 	uint8_t control[CMSG_SPACE(sizeof(struct timespec))] __attribute__((aligned(8)));
@@ -98,7 +92,7 @@ static bool receive(int fd, bool out, uint16_t low, uint16_t high, int flags)
 	struct msghdr msg = { .msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov,
 			      .msg_iovlen = 1, .msg_control = control,
 			      .msg_controllen = sizeof(control) };
-	ssize_t n = recvmsg(fd, &msg, flags);
+	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
 	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 	char source[INET6_ADDRSTRLEN];
 	struct arrival a;
@@ -116,14 +110,28 @@ static bool receive(int fd, bool out, uint16_t low, uint16_t high, int flags)
 	return true;
 }
 
+/* To be polled: a handler's flag can be set between its check and the wait. */
+static int open_term(void)
+{
+	sigset_t term;
+	int fd;
+
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, NULL);
+	fd = signalfd(-1, &term, SFD_CLOEXEC);
+	if (fd < 0)
+		die("cannot wait for a signal: %s", strerror(errno));
+	return fd;
+}
+
 int main(int argc, char **argv)
 {
-	struct sigaction action = { .sa_handler = on_signal };
 	struct tpacket_stats stats;
 	socklen_t len = sizeof(stats);
+	struct pollfd p[2] = { { .events = POLLIN }, { .events = POLLIN } };
 	uint16_t low, high;
 	bool out;
-	int fd;
 
 	if (argc != 5 || (strcmp(argv[1], "in") && strcmp(argv[1], "out"))) {
 		fputs(usage_text, stderr);
@@ -132,14 +140,14 @@ int main(int argc, char **argv)
 	out = !strcmp(argv[1], "out");
 	low = (uint16_t)arg_u64("port", argv[3], 65535);
 	high = (uint16_t)arg_u64("port", argv[4], 65535);
-	sigaction(SIGTERM, &action, NULL);
-	fd = open_tap(argv[2]);
+	p[0].fd = open_tap(argv[2]);
+	p[1].fd = open_term();
 	fprintf(stderr, "ready\n");
-	while (!want_end)
-		receive(fd, out, low, high, 0);
-	while (receive(fd, out, low, high, MSG_DONTWAIT))
+	while (poll(p, 2, -1) > 0 && !p[1].revents)
+		receive(p[0].fd, out, low, high);
+	while (receive(p[0].fd, out, low, high))
 		;
-	if (getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len) || stats.tp_drops)
+	if (getsockopt(p[0].fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len) || stats.tp_drops)
 		die("%u frames were missed", stats.tp_drops);
 	return 0;
 }

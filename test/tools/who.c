@@ -110,12 +110,18 @@ static int serve(char **words)
 {
 	int ep = epoll_create1(EPOLL_CLOEXEC), n;
 	struct epoll_event ev[EVENTS];
+	sigset_t ends, before;
 
 	for (; *words; words++)
 		listen_as(ep, *words);
+	/* Only while it waits: one that came just before the wait would not end it. */
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	sigprocmask(SIG_BLOCK, &ends, &before);
 	fprintf(stderr, "ready\n");
 	while (!want_end) {
-		n = epoll_wait(ep, ev, EVENTS, -1);
+		n = epoll_pwait(ep, ev, EVENTS, -1, &before);
 		for (int i = 0; i < n; i++) {
 			struct end *e = ev[i].data.ptr;
 
