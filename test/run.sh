@@ -149,7 +149,7 @@ run_tap() {
 	log=$BUILD/test-logs/$name.log
 	mkdir -p "${log%/*}"
 	# cmocka writes its lines to stdout; messages of the code under test go to the log, too.
-	CMOCKA_MESSAGE_OUTPUT=TAP timeout --kill-after=5 300 \
+	CMOCKA_MESSAGE_OUTPUT=TAP timeout --kill-after=5 1800 \
 		"$SOURCE/test/net/sandbox.sh" "$program" >"$log" 2>&1 </dev/null || code=$?
 	while read -r line; do
 		cases=$((cases + 1))
@@ -199,8 +199,8 @@ run_fuzzer() {
 	mkdir -p "${log%/*}" "$fresh"
 	[[ ! -d $corpus ]] || inputs+=("$corpus")
 	# What is found goes to the first directory; the corpus of the tree is only read.
-	if (cd "${log%/*}" && timeout --kill-after=5 $((seconds + 60)) \
-		"$BUILD/fuzzing/test/fuzz/$name" -max_total_time="$seconds" -timeout=5 \
+	if (cd "${log%/*}" && timeout --kill-after=5 $((seconds + 300)) \
+		"$BUILD/fuzzing/test/fuzz/$name" -max_total_time="$seconds" -timeout=60 \
 		-print_final_stats=1 "${inputs[@]}") >"$log" 2>&1 </dev/null; then
 		record "ok fuzz/$name $(sed -nE 's/^stat::number_of_executed_units: *//p' "$log") runs"
 	else
@@ -277,7 +277,7 @@ host_state() {
 check_host() {
 	local i
 
-	for ((i = 0; i < 20; i++)); do
+	for ((i = 0; i < 240; i++)); do
 		host_state >"$WORK/host.after"
 		if cmp -s "$WORK/host.before" "$WORK/host.after"; then
 			echo 'ok host: the machine is as it was'

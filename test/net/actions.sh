@@ -65,7 +65,7 @@ reject_out() {
 	ctl up -i u0 --out --hook "$HOOK"
 	rules '100 out tcp to any port 80 uid 1000 reject' '110 out udp to any port 53 reject'
 	fails_within 900 in_ns gw setpriv --reuid 1000 --clear-groups curl -sS --noproxy '*' \
-		--max-time 5 "http://$SV_U/hello"
+		--max-time 60 "http://$SV_U/hello"
 	fetch_hello gw "http://$SV_U/hello"
 	same 'UDP port 53' "$(udp_answer gw "$SV" 53)" refused
 	same 'rejected' "$(counter rule_reject)" 2

@@ -44,7 +44,7 @@ adopt_by_address() {
 	ctl target add py listen '[::]:8090'
 	same 'live sockets' "$(ctl --json target list | jq -c '[.[0].live_v4, .[0].live_v6]')" '[1,1]'
 	rules '100 in tcp to any port 80 proxy py'
-	must_fail 22 404 in_ns cl curl -sS -f --noproxy '*' --max-time 5 "http://$SV_U/no-such-file"
+	must_fail 22 404 in_ns cl curl -sS -f --noproxy '*' --max-time 60 "http://$SV_U/no-such-file"
 	same 'steered flows' "$(counter steer_new)" 1
 }
 

@@ -22,7 +22,7 @@ log_is_true() {
 	up -i u0
 	rules '100 in on c0 tcp to any port 80 proxy' '110 in on c0 tcp to any port 9 proxy'
 	shuntd --log-flows --workers 1
-	in_ns cl curl -sS --noproxy '*' --max-time 5 --local-port 33333 "http://$SV_U/hello" >&2
+	in_ns cl curl -sS --noproxy '*' --max-time 60 --local-port 33333 "http://$SV_U/hello" >&2
 	wait_for 5 '(($(lines) == 1))'
 	same client "$(field client)" "$CL_U:33333"
 	same destination "$(field destination)" "$SV_U:80"

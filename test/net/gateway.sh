@@ -71,7 +71,7 @@ source_mode() {
 	up -i u0
 	rules '100 in on c0 tcp to any port 80 proxy'
 	shuntd --source "$mode"
-	in_ns cl curl -sS --noproxy '*' --max-time 5 --local-port 33333 "http://$SV_U/hello" \
+	in_ns cl curl -sS --noproxy '*' --max-time 60 --local-port 33333 "http://$SV_U/hello" \
 		>"$T/answer"
 	same answer "$(<"$T/answer")" 'hello from sv'
 	wait_for 5 '(($(requests sv) == 1))'
@@ -82,7 +82,7 @@ source_mode() {
 	esac
 	same 'steered flows' "$(counter steer_new)" 1
 	# Again at once, with the same source port: TIME_WAIT of the first is in the way.
-	in_ns cl curl -sS --noproxy '*' --max-time 5 --local-port 33334 "http://$SV_U/hello" \
+	in_ns cl curl -sS --noproxy '*' --max-time 60 --local-port 33334 "http://$SV_U/hello" \
 		"http://$SV_U/hello" >"$T/answer"
 	same answers "$(wc -l <"$T/answer")" 2
 }

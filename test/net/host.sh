@@ -17,7 +17,7 @@ as_user() {
 }
 
 user_fetches() {
-	same "answer to user $1" "$(as_user "$1" curl -sS --noproxy '*' --max-time 5 "$2")" \
+	same "answer to user $1" "$(as_user "$1" curl -sS --noproxy '*' --max-time 60 "$2")" \
 		'hello from sv'
 }
 
@@ -94,7 +94,7 @@ no_proxy() {
 in_cgroup() {
 	same "answer in cgroup $1" "$(sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' \
 		"$CGROUP/$1" nsenter --net=/run/netns/gw \
-		curl -sS --noproxy '*' --max-time 5 "$2")" 'hello from sv'
+		curl -sS --noproxy '*' --max-time 60 "$2")" 'hello from sv'
 }
 
 # Also when the case fails: the sandbox does not take cgroups away.
@@ -127,7 +127,7 @@ by_cgroup() {
 	same 'flows of the rule' "$(rule_flows 100)" 2
 	in_cgroup "$MINE/beside" "$url"
 	in_cgroup "$MINE" "$url"
-	in_ns gw curl -sS --noproxy '*' --max-time 5 "$url" >&2
+	in_ns gw curl -sS --noproxy '*' --max-time 60 "$url" >&2
 	same 'flows of the rule, after others' "$(rule_flows 100)" 2
 	local from="$GW_U_U:40000" to="$SV_U:80"
 	same 'explain below it' "$(ctl --json explain out tcp "$from" "$to" \

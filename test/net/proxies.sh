@@ -166,7 +166,7 @@ misbehaving() {
 	start silent xl socat -u "TCP-LISTEN:1083,pf=ip$FAM,fork" /dev/null
 	listens xl 1083
 	far 'via: socks5' "upstreams: '$XL_U:1083'" 'handshake-timeout: 3'
-	start waiting cl curl -sS --noproxy '*' --max-time 5 "http://$SV_U/hello"
+	start waiting cl curl -sS --noproxy '*' --max-time 60 "http://$SV_U/hello"
 	wait_for 3 "[[ -n \$(ctl --json proxy list -t far | jq -r '.[] |
 		select(.state == \"handshake\" and .server == \"$XL_U:1083\") | .id') ]]"
 	! finish waiting || fail 'an answer out of nothing'

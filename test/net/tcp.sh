@@ -198,7 +198,7 @@ early_answer() {
 	say 'nginx refuses an upload that is too large'
 	truncate -s 60M "$T/upload"
 	for i in 1 2 3 4 5; do
-		in_ns cl curl -sS --noproxy '*' --max-time 10 -H 'Expect:' -T "$T/upload" \
+		in_ns cl curl -sS --noproxy '*' --max-time 60 -H 'Expect:' -T "$T/upload" \
 			"http://$SV_U/upload" >"$T/answer" 2>"$T/curl.$i" || true
 		grep -q '413 Request Entity Too Large' "$T/answer" || fail "answer $i is lost"
 	done

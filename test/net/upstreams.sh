@@ -75,7 +75,7 @@ web() {
 
 # ask N [CURL-OPTION...]: so many requests one after the other; "COUNT NAME" of who answered
 ask() {
-	in_ns cl curl -sS --noproxy '*' --max-time 5 --no-keepalive -H 'Connection: close' \
+	in_ns cl curl -sS --noproxy '*' --max-time 60 --no-keepalive -H 'Connection: close' \
 		"${@:2}" "http://$SV_U/[1-$1]" | grep -v '^--_curl_--' | cut -d' ' -f1 |
 		sort | uniq -c | awk '{ print $1, $2 }' | paste -sd,
 }
@@ -194,7 +194,7 @@ under_load() {
 
 	servers "$1"
 	web "upstreams: ['${AT[a]}', '${AT[b]}', '${AT[c]}']" 'fail-hold: 1'
-	start load cl curl -sS --noproxy '*' --max-time 5 -H 'Connection: close' --parallel \
+	start load cl curl -sS --noproxy '*' --max-time 60 -H 'Connection: close' --parallel \
 		--parallel-max 40 -o /dev/null -w '%{http_code}\n' "http://$SV_U/[1-12000]"
 	wait_for 10 "(( \$(grep -c 200 $T/load.out) > 1500 ))"
 	stop nginx-b
