@@ -51,6 +51,7 @@ enum flow_reason {
 	X(ACCEPT_ERRORS, "accept_errors", "connections gone before they were accepted")         \
 	X(PORT_RETRIES, "port_retries", "source port or address not free, another was used")    \
 	X(UPSTREAM_RETRIES, "upstream_retries", "connections to another upstream after one failed") \
+	X(FAST_OPENS, "fast_opens", "connections to servers whose SYN had bytes (TCP Fast Open)") \
 	X(UPSTREAMS_OUT, "upstreams_out", "upstreams taken out because connections failed")     \
 	X(BYTE_PAUSES, "byte_pauses", "times reading paused at a limit of bytes")               \
 	X(SOURCES_FULL, "sources_full", "connections whose source no limit had room to count")  \

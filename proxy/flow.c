@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "destination.h"
+#include "fast_open.h"
 #include "loop.h"
 #include "relay.h"
 #include "shunt/shunt.h"
@@ -59,6 +60,10 @@ static void flow_connected(struct flow *f)
 {
 	struct loop *l = f->loop;
 
+	if (!fast_open_settle(f)) {
+		flow_close(f, FLOW_END_ERROR);
+		return;
+	}
 	upstream_connected(f);
 	f->state = FLOW_RELAYING;
 	f->active = l->now;
@@ -69,16 +74,13 @@ static void flow_connected(struct flow *f)
 }
 
 static void flow_shake(struct flow *f);
+static void flow_redial(struct flow *f, int error);
 
-static void flow_connect(struct flow *f)
+/* The connection is in progress, or there if r is 0. */
+static void flow_await_server(struct flow *f, int r)
 {
 	struct loop *l = f->loop;
-	int r = upstream_connect(f);
 
-	if (r && r != -EINPROGRESS) {
-		flow_close(f, upstream_reason(r));
-		return;
-	}
 	/* Both from now on: most clients have spoken when the server accepts, and those that
 	 * have not are not read in vain. */
 	if (flow_watch(f, SERVER, r != 0) < 0 ||
@@ -92,6 +94,35 @@ static void flow_connect(struct flow *f)
 	}
 	f->state = FLOW_CONNECTING;
 	loop_timeout(l, f, l->now + 1000ULL * f->target->settings->connect_timeout);
+}
+
+void flow_send_syn(struct flow *f)
+{
+	int r;
+
+	f->state = FLOW_CONNECTING;
+	loop_timeout(f->loop, f, f->loop->now + 1000ULL * f->target->settings->connect_timeout);
+	if (!f->end[CLIENT].watched && flow_watch(f, CLIENT, false) < 0) {
+		flow_close(f, FLOW_END_LIMIT);
+		return;
+	}
+	r = fast_open_send(f);
+	if (!r)
+		flow_await_server(f, -EINPROGRESS);
+	else if (r != -EAGAIN)
+		flow_redial(f, r);
+}
+
+static void flow_connect(struct flow *f)
+{
+	int r = upstream_connect(f);
+
+	if (r && r != -EINPROGRESS)
+		flow_close(f, upstream_reason(r));
+	else if (!r && f->target->settings->fast_open_servers)
+		flow_send_syn(f);
+	else
+		flow_await_server(f, r);
 }
 
 /* Another upstream, if there is one; else the end. */
@@ -226,7 +257,9 @@ void flow_event(struct flow *f, enum side side, uint32_t events)
 	relay_note(f, side, events);
 	switch ((enum flow_state)f->state) {
 	case FLOW_CONNECTING:
-		if (side == SERVER && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+		if (f->queue == FLOW_UNSENT)
+			flow_send_syn(f);
+		else if (side == SERVER && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
 			flow_dialed(f);
 		break;
 	case FLOW_HANDSHAKE:

@@ -30,7 +30,8 @@ enum flow_state {
 	FLOW_CLOSED,	/* waits to be freed at the end of the turn */
 };
 
-enum flow_queued { FLOW_UNQUEUED, FLOW_READY, FLOW_LINGERING };
+/* FLOW_UNSENT: its SYN waits for the client's first bytes (fast_open.h). */
+enum flow_queued { FLOW_UNQUEUED, FLOW_READY, FLOW_LINGERING, FLOW_UNSENT };
 
 enum side { CLIENT, SERVER };
 
@@ -58,7 +59,7 @@ struct end {
 struct flow {
 	struct wheel_node timer;  /* first: wheel.h gives it back */
 	struct end end[2];	  /* by enum side */
-	TAILQ_ENTRY(flow) link;	  /* in one of loop.ready, lingering, dead */
+	TAILQ_ENTRY(flow) link;	  /* in one of loop.ready, lingering, dead, fast_open.waiting */
 	struct loop *loop;
 	struct target_loop *target; /* where it came in; its settings hold for life */
 	uint64_t id;		  /* of the flow in this process */
@@ -88,6 +89,8 @@ void flow_start(struct loop *l, struct target_loop *target, int fd,
 		const struct sockaddr_storage *peer);
 /* epoll reported events for one end. */
 void flow_event(struct flow *f, enum side side, uint32_t events);
+/* What its SYN to the server waited for is there, or will not come. */
+void flow_send_syn(struct flow *f);
 /* Its turn in loop.ready or loop.lingering. */
 void flow_resume(struct flow *f);
 void flow_linger(struct flow *f);

@@ -81,12 +81,19 @@ static int send_out(struct handshake *h, struct flow *f)
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		e->sent = true; /* the client's bytes are not the first: no Nagle for them */
+		e->sent |= n > 0; /* the client's bytes are not the first: no Nagle for them */
 		h->out_at += n > 0 ? (size_t)n : 0;
 	}
 	h->out_len = 0;
 	h->out_at = 0;
 	return 0;
+}
+
+int handshake_greet(struct handshake *h, struct flow *f)
+{
+	int r = send_out(h, f);
+
+	return r == -EAGAIN || r == -EINPROGRESS ? 0 : r;
 }
 
 static void say_refused(struct handshake *h, struct flow *f, int error)

@@ -19,8 +19,10 @@ static inline bool handshake_is_wanted(const struct target_settings *s)
 	return s->via != VIA_NONE || s->proxy_protocol != HEADER_NONE;
 }
 
-/* For a flow whose connection stands. NULL: out of memory. */
+/* For a flow whose connection stands, or is opened by handshake_greet(). NULL: out of memory. */
 struct handshake *handshake_new(const struct flow *f);
+/* Send what can be sent before the connection stands. 0 or -errno. */
+int handshake_greet(struct handshake *h, struct flow *f);
 /*
  * Go on as far as it goes. 0: it is done; -EAGAIN: wait for an event of the server's end (also
  * for room, if *room is set); or another -errno.

@@ -101,6 +101,8 @@ void loop_dequeue(struct loop *l, struct flow *f)
 		TAILQ_REMOVE(&l->ready, f, link);
 	else if (f->queue == FLOW_LINGERING)
 		TAILQ_REMOVE(&l->lingering, f, link);
+	else if (f->queue == FLOW_UNSENT)
+		fast_open_stop(f);
 	f->queue = FLOW_UNQUEUED;
 }
 
@@ -348,6 +350,7 @@ int loop_new(struct loop **out, struct shared *shared, uint32_t n_ports, int don
 	l->commands.ready = command_came;
 	TAILQ_INIT(&l->alarms);
 	throttle_init(&l->throttled);
+	fast_open_init(&l->fast_open);
 	slab_init(&l->flows, sizeof(struct flow));
 	pipe_pool_init(&l->pipes, &shared->pipes);
 	flowlog_init(&l->log, l);

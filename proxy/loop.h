@@ -22,6 +22,7 @@
 #include <sys/queue.h>
 
 #include "counters.h"
+#include "fast_open.h"
 #include "flow.h"
 #include "flow_target.h"
 #include "flowlog.h"
@@ -65,6 +66,7 @@ struct loop {
 	struct shunt *shunt; /* to ask for rules in the flow log; NULL without it */
 	struct alarm tick;   /* of the wheel, while it is not empty */
 	struct throttle_heap throttled;
+	struct fast_open fast_open;
 	struct alarm linger; /* while a flow waits for its last bytes to be acknowledged */
 	struct watch commands;
 	TAILQ_HEAD(, alarm) alarms; /* those that are set: a handful */

@@ -21,6 +21,8 @@ void relay_note(struct flow *f, enum side side, uint32_t events);
 void relay_run(struct flow *f);
 /* Drop what is stored. */
 void relay_release(struct flow *f);
+/* n bytes of the client's, which are there, are with the server already: take them away. */
+bool relay_skip(struct flow *f, size_t n);
 /* Bytes sent on e that its peer's kernel has not acknowledged. */
 uint32_t relay_unacked(const struct end *e);
 

@@ -99,7 +99,7 @@ struct target_settings {
 	uint32_t keepalive_idle; /* 0: no probes */
 	uint32_t keepalive_interval, keepalive_count;
 	uint32_t user_timeout;	 /* 0: the kernel's */
-	bool fast_open;
+	bool fast_open, fast_open_servers;
 	struct upstream_list upstreams;
 	uint32_t balance; /* enum balance_mode */
 	uint32_t retries;

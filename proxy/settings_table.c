@@ -143,6 +143,8 @@ const struct setting settings_table[] = {
 	  .help = "seconds bytes may stay unacknowledged; 0: as long as the kernel tries" },
 	{ "fast-open", 0, TARGET(fast_open), .type = SETTING_FLAG,
 	  .help = "TCP Fast Open: take data in a client's SYN" },
+	{ "fast-open-servers", 0, TARGET(fast_open_servers), .type = SETTING_FLAG,
+	  .help = "TCP Fast Open: send a client's first bytes in the SYN to the server" },
 	{ "upstreams", 0, TARGET(upstreams), .type = SETTING_UPSTREAMS, .argument = "LIST",
 	  .help = "connect to these, ADDR:PORT [weight N], not to the original destination" },
 	{ "balance", 0, TARGET(balance), .type = SETTING_CHOICE, .words = balance_words,

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fast_open.h"
 #include "handshake.h"
 #include "loop.h"
 #include "shunt/shunt.h"
@@ -33,7 +34,7 @@ const struct address *upstream_address(const struct flow *f)
 	return &f->target->target->balance.upstreams[f->upstream - 1]->address;
 }
 
-static bool need_dial(struct flow *f)
+bool upstream_need_dial(struct flow *f)
 {
 	if (!f->dial)
 		f->dial = calloc(1, sizeof(*f->dial));
@@ -51,7 +52,7 @@ static int pick(struct flow *f)
 
 	if (!b->n)
 		return 0;
-	if (!need_dial(f))
+	if (!upstream_need_dial(f))
 		return -ENOMEM;
 	i = balance_pick(b, &f->client, family, f->dial->tried, f->loop->now);
 	if (i < 0)
@@ -139,6 +140,8 @@ static int try_connect(struct flow *f, enum source_mode mode, const struct addre
 		r = limit_ports(fd, &f->target->settings->source_ports);
 	if (!r && mode != SOURCE_PROXY)
 		r = bind_source(fd, from, mode);
+	if (!r)
+		fast_open_prepare(fd, f->target->settings);
 	if (!r && connect(fd, (struct sockaddr *)&sa, len) < 0)
 		r = -errno;
 	if (r && r != -EINPROGRESS) {
@@ -299,7 +302,7 @@ bool upstream_failed(struct flow *f, int error)
 	/* The original destination, or no upstream was to be had. */
 	if (!f->upstream || upstream_reason(error) == FLOW_END_LIMIT)
 		return false;
-	if (f->dial->handshake) {
+	if (f->dial->handshake && f->dial->connected) {
 		/* Slow, or gone without a word: perhaps for where the client wants to go, and
 		 * clients must not be able to take a proxy from others. */
 		if (handshake_is_final(f->dial->handshake) || error == -ETIMEDOUT)
@@ -318,6 +321,8 @@ bool upstream_failed(struct flow *f, int error)
 	*e = (struct end){ .fd = -1 };
 	free(f->dial->handshake);
 	f->dial->handshake = NULL;
+	f->dial->connected = false;
+	f->dial->early = 0;
 	f->dial->error = error;
 	return true;
 }
@@ -330,6 +335,22 @@ static void free_dial(struct flow *f)
 	f->dial = NULL;
 }
 
+static int need_handshake(struct flow *f)
+{
+	if (!upstream_need_dial(f))
+		return -ENOMEM;
+	if (!f->dial->handshake)
+		f->dial->handshake = handshake_new(f);
+	return f->dial->handshake ? 0 : -ENOMEM;
+}
+
+int upstream_greet(struct flow *f)
+{
+	int r = need_handshake(f);
+
+	return r < 0 ? r : handshake_greet(f->dial->handshake, f);
+}
+
 int upstream_handshake(struct flow *f)
 {
 	bool room;
@@ -337,12 +358,10 @@ int upstream_handshake(struct flow *f)
 
 	if (!handshake_is_wanted(f->target->settings))
 		return 0;
-	if (!need_dial(f))
-		return -ENOMEM;
-	if (!f->dial->handshake)
-		f->dial->handshake = handshake_new(f);
-	if (!f->dial->handshake)
-		return -ENOMEM;
+	r = need_handshake(f);
+	if (r < 0)
+		return r;
+	f->dial->connected = true;
 	r = handshake_run(f->dial->handshake, f, &room);
 	if (room && !f->end[SERVER].watch_out && flow_watch(f, SERVER, true) < 0)
 		return -ENOMEM;

@@ -19,6 +19,8 @@ struct dial {
 	uint64_t tried; /* bit i: upstream i */
 	uint32_t attempts;
 	int error;	/* of the last one */
+	uint32_t early; /* bytes of the client's that its SYN had: they are still to be read */
+	bool connected;
 	struct handshake *handshake; /* once connected, if there is one */
 };
 
@@ -34,6 +36,10 @@ int upstream_result(struct flow *f);
  * end is closed and upstream_connect() may be called again, which takes another one.
  */
 bool upstream_failed(struct flow *f, int error);
+/* It has room for what a connection needs until it stands. False: out of memory. */
+bool upstream_need_dial(struct flow *f);
+/* Say the first of it already with the SYN: see fast_open.h. 0 or -errno. */
+int upstream_greet(struct flow *f);
 /*
  * Say what is to be said before the client's bytes. 0: done, -EAGAIN: more events of the
  * server's end are needed, another -errno: see upstream_failed().
