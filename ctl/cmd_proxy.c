@@ -40,6 +40,21 @@ static void collect(void *arg, struct json_object *line)
 	}
 }
 
+static void collect_upstream(void *arg, struct json_object *line)
+{
+	json_object_array_add(arg, json_object_get(line));
+}
+
+/* One that knows none need not know the question either: it may be older than this program. */
+static int add_upstreams(const struct globals *g, const char *target, struct json_object *all)
+{
+	bool some = json_number(all, "upstreams");
+	struct json_object *list = json_object_new_array();
+
+	json_object_object_add(all, "upstreams", list);
+	return some ? proxy_ask(g, target, "upstreams", collect_upstream, list, NULL) : 0;
+}
+
 static void print_numbers(struct json_object *o)
 {
 	const char *separator = "";
@@ -70,6 +85,32 @@ static void print_thread(struct json_object *thread)
 	}
 }
 
+static void print_seconds(const char *before, uint64_t ms)
+{
+	printf("%s%" PRIu64 ".%" PRIu64 " s", before, ms / 1000, ms / 100 % 10);
+}
+
+static void print_upstream(struct json_object *u)
+{
+	const char *why = json_text(u, "why"), *check = json_text(u, "check");
+
+	printf("upstream %s of %s, worker %" PRIu64 ", weight %" PRIu64 ": %s",
+	       json_text(u, "address"), json_text(u, "target"), json_number(u, "worker"),
+	       json_number(u, "weight"), json_text(u, "state"));
+	if (*why)
+		printf(", %s", why);
+	if (json_number(u, "back_ms"))
+		print_seconds(", tried again in ", json_number(u, "back_ms"));
+	printf(", %" PRIu64 " connections of %" PRIu64 ", %" PRIu64 " failed",
+	       json_number(u, "connections"), json_number(u, "total"),
+	       json_number(u, "failures"));
+	if (*check) {
+		print_seconds(", checked ", json_number(u, "checked_ms"));
+		printf(" ago: %s", check);
+	}
+	puts("");
+}
+
 static void print_status(struct json_object *all)
 {
 	struct json_object *list;
@@ -85,6 +126,9 @@ static void print_status(struct json_object *all)
 	if (json_object_object_get_ex(all, "threads", &list))
 		for (size_t i = 0; i < json_object_array_length(list); i++)
 			print_thread(json_object_array_get_idx(list, i));
+	if (json_object_object_get_ex(all, "upstreams", &list))
+		for (size_t i = 0; i < json_object_array_length(list); i++)
+			print_upstream(json_object_array_get_idx(list, i));
 }
 
 static int run_status(const struct globals *g, void *state, int argc, char **argv)
@@ -94,6 +138,8 @@ static int run_status(const struct globals *g, void *state, int argc, char **arg
 
 	(void)argc;
 	(void)argv;
+	if (!r && all)
+		r = add_upstreams(g, target_of(state), all);
 	if (!r && all && g->json) {
 		print_json(all);
 		return EXIT_DONE;
@@ -112,7 +158,7 @@ static const struct option_row target_options[] = {
 const struct command cmd_proxy_status = {
 	.words = "proxy status",
 	.arguments = "",
-	.summary = "show a shuntd, its workers and what they counted",
+	.summary = "show a shuntd, its workers, what they counted, and its upstreams",
 	.options = target_options,
 	.set_option = set_option,
 	.run = run_status,

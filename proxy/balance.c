@@ -232,8 +232,10 @@ int balance_pick(struct balance *b, const struct address *client, int family, ui
 		i = pick_source(b, client, mask);
 		break;
 	}
-	if (i >= 0)
-		atomic_fetch_add_explicit(&b->upstreams[i]->flows, 1, memory_order_relaxed);
+	if (i < 0)
+		return i;
+	atomic_fetch_add_explicit(&b->upstreams[i]->flows, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&b->upstreams[i]->total, 1, memory_order_relaxed);
 	return i;
 }
 
@@ -248,6 +250,7 @@ bool balance_failed(struct balance *b, int i, uint64_t now)
 {
 	struct upstream *u = b->upstreams[i];
 
+	atomic_fetch_add_explicit(&u->failures, 1, memory_order_relaxed);
 	if (!b->fail_limit || atomic_fetch_add(&u->failed, 1) + 1 < b->fail_limit)
 		return false;
 	/* In again after the hold, it has one chance: failed stays where it is. */

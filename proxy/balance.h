@@ -19,8 +19,13 @@ struct upstream {
 	struct address address;
 	_Atomic uint32_t flows;	     /* connected, or connecting */
 	_Atomic uint32_t failed;     /* connections in a row */
+	_Atomic uint64_t total;	     /* connections that were begun */
+	_Atomic uint64_t failures;   /* of these */
 	_Atomic uint64_t out_until;  /* ms: taken out by those */
 	_Atomic bool unhealthy;	     /* says the checker */
+	/* The last check; of the main thread alone. */
+	uint64_t checked;	     /* ms, when it ended; 0: none has */
+	int check_error;	     /* 0: it was accepted; errno */
 };
 
 struct balance {

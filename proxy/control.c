@@ -213,11 +213,13 @@ static bool ask(struct control *c, struct control_client *client)
 {
 	static const struct timeval patience = { .tv_sec = WORKER_SECONDS };
 	struct child *child = supervisor_child(c->supervisor, client->serial);
-	bool status = client->request.verb == CONTROL_STATUS;
+	enum worker_verb verb = client->request.verb == CONTROL_STATUS ? WORKER_STATUS
+				: client->request.verb == CONTROL_UPSTREAMS ? WORKER_UPSTREAMS
+									    : WORKER_FLOWS;
 
 	if (!child || !child->ready)
 		return false;
-	if (child_ask(child, status ? WORKER_STATUS : WORKER_FLOWS, ++c->tag, &client->query) < 0)
+	if (child_ask(child, verb, ++c->tag, &client->query) < 0)
 		return false;
 	c->asking = client;
 	c->asked_serial = child->serial;
@@ -257,6 +259,9 @@ static bool is_whole(const struct worker_message *m, size_t len)
 	if (m->head.verb == WORKER_STATUS)
 		return m->head.n <= SHUNT_TARGET_SLOTS &&
 		       views == m->head.n * sizeof(m->views.threads[0]);
+	if (m->head.verb == WORKER_UPSTREAMS)
+		return m->head.n <= UPSTREAMS_MAX &&
+		       views == m->head.n * sizeof(m->views.upstreams[0]);
 	if (m->head.verb != WORKER_FLOWS || m->head.n > QUERY_FLOWS)
 		return false;
 	return m->head.next.kill ? !views : views == m->head.n * sizeof(m->views.flows[0]);

@@ -26,6 +26,7 @@ static const struct {
 	uint32_t words; /* that it takes */
 } verbs[CONTROL_VERBS] = {
 	[CONTROL_STATUS] = { "status", 0 },
+	[CONTROL_UPSTREAMS] = { "upstreams", 0 },
 	[CONTROL_LIST] = { "list", FILTER },
 	[CONTROL_KILL] = { "kill", FILTER | BIT(WORD_ALL) },
 	[CONTROL_DRAIN] = { "drain", BIT(WORD_TIMEOUT) },

@@ -105,6 +105,46 @@ static void tell_flow(struct control_client *client, const struct child *from,
 	reply_add(out, "}\n");
 }
 
+/* Of both reasons the checker's is told: without it the other would soon be history. */
+static void tell_upstream_state(struct reply *out, const struct upstream_view *u)
+{
+	const char *why = u->unhealthy ? "checks fail" : u->hold ? "connections fail" : NULL;
+
+	reply_add(out, ",\"state\":\"%s\",\"why\":", why ? "out" : "up");
+	if (why)
+		reply_add_string(out, why);
+	else
+		reply_add(out, "null");
+	if (u->hold && !u->unhealthy)
+		reply_add(out, ",\"back_ms\":%llu", (unsigned long long)u->hold);
+	else
+		reply_add(out, ",\"back_ms\":null");
+	if (!u->has_check) {
+		reply_add(out, ",\"check\":null,\"checked_ms\":null");
+		return;
+	}
+	reply_add(out, ",\"check\":");
+	reply_add_string(out, u->check_error ? strerror(u->check_error) : "ok");
+	reply_add(out, ",\"checked_ms\":%llu", (unsigned long long)u->checked);
+}
+
+static void tell_upstream(struct control_client *client, const struct child *from,
+			  const struct upstream_view *u)
+{
+	struct reply *out = &client->out;
+	char text[ADDRESS_STR];
+	char target[sizeof(u->target) + 1];
+
+	snprintf(target, sizeof(target), "%.*s", (int)sizeof(u->target), u->target);
+	reply_add(out, "{\"worker\":%d,\"target\":", (int)from->pid);
+	reply_add_string(out, target);
+	reply_add(out, ",\"address\":\"%s\",\"weight\":%u", address_str(text, &u->address),
+		  u->weight);
+	tell_upstream_state(out, u);
+	reply_add(out, ",\"connections\":%u,\"total\":%llu,\"failures\":%llu}\n", u->flows,
+		  (unsigned long long)u->total, (unsigned long long)u->failures);
+}
+
 void control_tell(struct control_client *client, const struct child *from,
 		  const struct worker_message *message)
 {
@@ -117,6 +157,11 @@ void control_tell(struct control_client *client, const struct child *from,
 	}
 	client->more = head->more;
 	client->query.loop = head->next.loop;
+	if (head->verb == WORKER_UPSTREAMS) {
+		for (uint32_t i = 0; i < head->n; i++)
+			tell_upstream(client, from, &message->views.upstreams[i]);
+		return;
+	}
 	client->query.at = head->next.at;
 	if (client->query.kill)
 		client->killed += head->n;
@@ -217,6 +262,7 @@ void control_serve(struct control_client *client)
 
 	switch (request.verb) {
 	case CONTROL_STATUS:
+	case CONTROL_UPSTREAMS:
 	case CONTROL_LIST:
 	case CONTROL_KILL:
 		walk(client);

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 /* Of one upstream. */
 struct check {
 	struct health *health;
@@ -40,10 +42,14 @@ static void say(const struct check *c, const char *what)
 		return;
 }
 
-static void note(struct check *c, bool good)
+/* error: 0 or errno */
+static void note(struct check *c, int error)
 {
 	const struct target_settings *s = c->health->target->settings;
+	bool good = !error;
 
+	c->upstream->checked = clock_ms();
+	c->upstream->check_error = error;
 	c->good = good ? c->good + 1 : 0;
 	c->bad = good ? 0 : c->bad + 1;
 	if (c->good >= s->health_rise && atomic_load(&c->upstream->unhealthy)) {
@@ -84,7 +90,7 @@ static void answered(evutil_socket_t fd, short what, void *arg)
 	if (!(what & EV_TIMEOUT) && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		error = errno;
 	close_connection(c);
-	note(c, !error);
+	note(c, error);
 }
 
 /* 0 connected, -EINPROGRESS, or what went wrong. */
@@ -126,7 +132,7 @@ static void check_due(evutil_socket_t fd, short what, void *arg)
 		return;
 	close_connection(c);
 	if (!is_our_fault(r))
-		note(c, !r);
+		note(c, -r);
 }
 
 static int start_check(struct check *c)

@@ -7,6 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clock.h"
+#include "loop.h"
+
 static void answer(struct inquiry *q, const struct worker_answer *head, size_t views)
 {
 	q->message.head = *head;
@@ -32,6 +35,48 @@ void inquiry_status(struct inquiry *q, uint64_t tag)
 	for (uint32_t i = 0; i < q->n_loops; i++)
 		thread_view(&q->message.views.threads[i], &q->loops[i]->counters);
 	answer(q, &head, q->n_loops * sizeof(struct thread_view));
+}
+
+static void upstream_view(struct upstream_view *out, const struct balance *b, uint32_t i,
+			  uint64_t now)
+{
+	struct upstream *u = b->upstreams[i];
+	uint64_t until = b->fail_limit ? atomic_load(&u->out_until) : 0;
+
+	memset(out, 0, sizeof(*out)); /* it goes to another process, padding too */
+	out->address = u->address;
+	out->weight = b->weights[i];
+	out->flows = atomic_load_explicit(&u->flows, memory_order_relaxed);
+	out->total = atomic_load_explicit(&u->total, memory_order_relaxed);
+	out->failures = atomic_load_explicit(&u->failures, memory_order_relaxed);
+	out->hold = until > now ? until - now : 0;
+	out->unhealthy = b->checked && atomic_load(&u->unhealthy);
+	out->has_check = b->checked && u->checked;
+	out->checked = now > u->checked ? now - u->checked : 0;
+	out->check_error = u->check_error;
+}
+
+/* A target in each answer: there are at most as many upstreams as fit into one. */
+void inquiry_upstreams(struct inquiry *q, uint64_t tag, const struct flow_query *query)
+{
+	struct worker_answer head = { .verb = WORKER_UPSTREAMS, .tag = tag };
+	struct upstream_view *views = q->message.views.upstreams;
+	uint32_t at = query->loop;
+
+	while (at < q->n_targets && !q->targets[at]->balance.n)
+		at++;
+	if (at < q->n_targets) {
+		const struct target *t = q->targets[at++];
+
+		for (; head.n < t->balance.n; head.n++) {
+			upstream_view(&views[head.n], &t->balance, head.n, clock_ms());
+			strncpy(views[head.n].target, t->settings->name,
+				sizeof(views[0].target) - 1);
+		}
+	}
+	head.more = at < q->n_targets;
+	head.next.loop = at;
+	answer(q, &head, head.n * sizeof(views[0]));
 }
 
 static void answer_flows(struct inquiry *q)
@@ -95,13 +140,8 @@ void inquiry_flows(struct inquiry *q, uint64_t tag, const struct flow_query *que
 	ask_loop(q);
 }
 
-int inquiry_init(struct inquiry *q, struct event_base *base, struct loop *const *loops,
-		 uint32_t n_loops, int channel)
+int inquiry_init(struct inquiry *q, struct event_base *base)
 {
-	memset(q, 0, sizeof(*q));
-	q->loops = loops;
-	q->n_loops = n_loops;
-	q->channel = channel;
 	q->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (q->done_fd < 0)
 		return -errno;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * In the worker's main thread: answers what the supervisor asks about flows and counters. One
+ * In the worker's main thread: answers what the supervisor asks about flows, counters and upstreams. One
  * question at a time; the next is asked when this one is answered.
  */
 #ifndef SHUNT_PROXY_INQUIRY_H
@@ -13,6 +13,8 @@
 struct inquiry {
 	struct loop *const *loops;
 	uint32_t n_loops;
+	struct target *const *targets; /* those in force */
+	uint32_t n_targets;
 	int channel;
 	int done_fd;	    /* eventfd: a loop has looked; owned, as the event */
 	struct event *done;
@@ -22,12 +24,15 @@ struct inquiry {
 	struct worker_message message; /* what is sent; too large for a stack */
 };
 
-/* loops and channel are the caller's and outlive it. 0 or -errno. */
-int inquiry_init(struct inquiry *q, struct event_base *base, struct loop *const *loops,
-		 uint32_t n_loops, int channel);
+/*
+ * *q has loops, targets and channel; they are the caller's and outlive it. All else is set here.
+ * 0 or -errno.
+ */
+int inquiry_init(struct inquiry *q, struct event_base *base);
 void inquiry_release(struct inquiry *q);
 /* Answer, now or later. */
 void inquiry_status(struct inquiry *q, uint64_t tag);
+void inquiry_upstreams(struct inquiry *q, uint64_t tag, const struct flow_query *query);
 void inquiry_flows(struct inquiry *q, uint64_t tag, const struct flow_query *query);
 
 #endif

@@ -7,21 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 enum { LINGER_FIRST_MS = 5, LINGER_MAX_MS = 160 };
 
 /* ---- time ---- */
-
-/* The coarse clock costs no system call and is finer than any timeout here. */
-static uint64_t clock_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 void loop_set_alarm(struct loop *l, struct alarm *a, uint64_t due)
 {

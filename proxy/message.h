@@ -12,6 +12,7 @@
 
 #include "address.h"
 #include "counters.h"
+#include "settings.h"
 #include "shunt/abi.h"
 #include "shunt/shunt.h"
 #include "slab.h"
@@ -34,7 +35,7 @@ struct flow_filter {
 struct flow_query {
 	struct flow_filter filter;
 	struct slab_place at;
-	uint32_t loop;
+	uint32_t loop; /* of upstreams: the target */
 	uint32_t kill; /* reset those that match, rather than tell */
 };
 
@@ -51,6 +52,21 @@ struct flow_view {
 	uint32_t reserved;
 };
 
+/* An upstream as it is told. */
+struct upstream_view {
+	struct address address;
+	uint32_t weight;
+	uint32_t flows;		 /* now */
+	uint64_t total, failures; /* connections begun, and those of them that failed */
+	uint64_t hold;		 /* ms: how long it is out because they fail; 0: it is not */
+	uint64_t checked;	 /* ms since the last check */
+	uint32_t unhealthy;	 /* out because checks fail */
+	uint32_t has_check;	 /* there was one, with this end: */
+	int32_t check_error;	 /* 0 or errno */
+	char target[SHUNT_NAME_LEN];
+	uint32_t reserved;
+};
+
 /* What a thread of the worker counted. */
 struct thread_view {
 	uint64_t v[COUNTER_MAX];
@@ -63,6 +79,7 @@ enum worker_verb {
 	WORKER_STOP,	  /* reset all flows and end */
 	WORKER_STATUS,	  /* answered with a thread_view for each thread */
 	WORKER_FLOWS,	  /* answered with up to QUERY_FLOWS flow_views, or the number killed */
+	WORKER_UPSTREAMS, /* answered with an upstream_view for each of the query's target */
 	WORKER_SETTINGS,  /* with a descriptor, the file; answered with an error and its text */
 };
 
@@ -86,6 +103,7 @@ struct worker_answer {
 union worker_views {
 	struct thread_view threads[SHUNT_TARGET_SLOTS];
 	struct flow_view flows[QUERY_FLOWS];
+	struct upstream_view upstreams[UPSTREAMS_MAX];
 	char text[WORKER_TEXT];
 };
 

@@ -55,6 +55,7 @@ void supervisor_describe(const struct supervisor *s, struct reply *out)
 {
 	const struct settings *set = s->settings;
 	const char *state = "waiting";
+	uint32_t upstreams = 0;
 
 	if (s->stopping)
 		state = "draining";
@@ -68,8 +69,9 @@ void supervisor_describe(const struct supervisor *s, struct reply *out)
 	for (uint32_t i = 0; i < set->n_targets; i++) {
 		reply_add(out, "%s", i ? "," : "");
 		reply_add_string(out, set->targets[i]->name);
+		upstreams += set->targets[i]->upstreams.n;
 	}
-	reply_add(out, "]}\n");
+	reply_add(out, "],\"upstreams\":%u}\n", upstreams);
 }
 
 void supervisor_drain(struct supervisor *s, const uint32_t *seconds)

@@ -175,6 +175,8 @@ static void message_came(evutil_socket_t fd, short what, void *arg)
 		drain(w, order.ms);
 	} else if (order.verb == WORKER_STATUS) {
 		inquiry_status(&w->inquiry, order.tag);
+	} else if (order.verb == WORKER_UPSTREAMS) {
+		inquiry_upstreams(&w->inquiry, order.tag, &order.query);
 	} else if (order.verb == WORKER_FLOWS) {
 		inquiry_flows(&w->inquiry, order.tag, &order.query);
 	} else if (order.verb == WORKER_SETTINGS && file >= 0) {
@@ -360,6 +362,16 @@ static int start_writers(struct worker *w)
 	return 0;
 }
 
+static int init_inquiry(struct worker *w)
+{
+	w->inquiry.loops = w->loops;
+	w->inquiry.n_loops = w->n_loops;
+	w->inquiry.targets = w->targets;
+	w->inquiry.n_targets = w->n_targets;
+	w->inquiry.channel = w->config->channel;
+	return inquiry_init(&w->inquiry, w->base);
+}
+
 static int init_renewal(struct worker *w)
 {
 	const struct renewed of = {
@@ -397,7 +409,7 @@ static int start(struct worker *w)
 	note_ports(w);
 	r = make_loops(w);
 	if (!r)
-		r = inquiry_init(&w->inquiry, w->base, w->loops, w->n_loops, config->channel);
+		r = init_inquiry(w);
 	if (!r)
 		r = privileges_drop(config->settings->user);
 	if (!r)

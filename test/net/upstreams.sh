@@ -240,6 +240,79 @@ reloaded() {
 	[[ $(ask 2) =~ ^(2 a|2 c|1 a,1 c)$ ]]
 }
 
+# how NAME JQ: a word about an upstream, as shuntctl has it
+how() {
+	ctl --json proxy status -t web 2>/dev/null |
+		jq -er ".upstreams[] | select(.address == \"${AT[$1]}\") | $2"
+}
+
+told() {
+	servers "$1"
+	AT[d]=${AT[a]%:*}:81
+	web "upstreams: ['${AT[a]} weight 3', '${AT[b]}', '${AT[d]}']" 'fail-limit: 1' \
+		'fail-hold: 3600'
+	same upstreams "$(ctl --json proxy status -t web 2>/dev/null |
+		jq -c '[.upstreams[] | .address, .target, .weight]')" \
+		"[\"${AT[a]}\",\"web\",3,\"${AT[b]}\",\"web\",1,\"${AT[d]}\",\"web\",1]"
+	same 'before anything' "$(how a '"\(.state) \(.why) \(.check) \(.connections) \(.total)"')" \
+		'up null null 0 0'
+	start held cl socat -u "TCP:$SV_U:80" -
+	wait_for 10 '(($(connections_to a) == 1))'
+	same answers "$(ask 10)" '7 a,3 b'
+	wait_for 10 '(($(how a .connections) == 1 && $(how b .connections) == 0))'
+	same 'of a' "$(how a '"\(.state) \(.total) \(.failures)"')" 'up 8 0'
+	same 'of b' "$(how b '"\(.state) \(.total) \(.failures)"')" 'up 3 0'
+	# Its turn came, and nobody listens on it.
+	same 'of d' "$(how d '"\(.state) \(.why) \(.connections) \(.total) \(.failures)"')" \
+		'out connections fail 0 1 1'
+	at_least 'back after, ms' "$(how d .back_ms)" 1000000
+	ctl proxy status -t web >"$T/text"
+	grep -qF "upstream ${AT[a]} of web, worker $(how a .worker), weight 3: up, 1 connections of 8, 0 failed" "$T/text"
+	grep -qE "weight 1: out, connections fail, tried again in 3[0-9]+\.[0-9] s, 0 connections of 1, 1 failed$" "$T/text"
+	say 'with checks, which take effect with a reload; a keeps what it has'
+	printf '    health-interval: 1\n    health-fall: 1\n    health-rise: 1\n' >>"$T/shuntd.yml"
+	ctl proxy reload -t web >&2
+	wait_for 10 "[[ \$(how d .why) == 'checks fail' ]]"
+	same 'check of d' "$(how d .check)" 'Connection refused'
+	wait_for 10 "[[ \$(how a .check) == ok ]]"
+	same 'of a' "$(how a '"\(.state) \(.connections) \(.total)"')" 'up 1 8'
+	at_most 'checked before, ms' "$(how a .checked_ms)" 60000
+	stop nginx-b
+	wait_for 10 "[[ \$(how b .state) == out ]]"
+	start_nginx b
+	wait_for 10 "[[ \$(how b .state) == up ]]"
+	ctl proxy status -t web | grep -qE "failed, checked [0-9]+\.[0-9] s ago: Connection refused$"
+	say 'a target without upstreams, and one of several'
+	stop held
+	stop shuntd
+	printf 'targets:\n  none:\n  web:\n    upstreams: "%s"\n  more:\n    upstreams: "%s"\n' \
+		"${AT[a]}" "${AT[b]}" >"$T/shuntd.yml"
+	shuntd -c "$T/shuntd.yml"
+	same upstreams "$(ctl --json proxy status -t none 2>/dev/null |
+		jq -c '[.upstreams[] | .target, .address]')" \
+		"[\"web\",\"${AT[a]}\",\"more\",\"${AT[b]}\"]"
+	stop shuntd
+	shuntd -t web
+	same 'no upstreams' "$(ctl --json proxy status -t web 2>/dev/null | jq -c .upstreams)" '[]'
+}
+
+# As many as there may be: pages of the answer, and lines of the protocol, are bounded.
+told_all() {
+	local i list
+
+	servers 4
+	for ((i = 0; i < 64; i++)); do
+		list+="${list:+,}10.2.1.$i:80 weight 256"
+	done
+	printf 'targets:\n' >"$T/shuntd.yml"
+	for ((i = 0; i < 8; i++)); do
+		printf '  t%d:\n    upstreams: "%s"\n' "$i" "$list" >>"$T/shuntd.yml"
+	done
+	shuntd -c "$T/shuntd.yml"
+	same upstreams "$(ctl --json proxy status -t t3 2>/dev/null |
+		jq '[.upstreams[] | .target + .address] | unique | length')" 512
+}
+
 for fam in 4 6; do
 	check "UPS-01-v$fam" "upstreams by turns, with weights (IPv$fam)" by_turns $fam
 	check "UPS-02-v$fam" "upstreams by connections, with the client's address (IPv$fam)" \
@@ -251,6 +324,8 @@ for fam in 4 6; do
 	check "UPS-06-v$fam" "one of three servers stops and starts under load (IPv$fam)" \
 		under_load $fam
 	check "UPS-07-v$fam" "upstreams keep flows and health over a reload (IPv$fam)" reloaded $fam
+	check "UPS-08-v$fam" "the state of upstreams as shuntctl tells it (IPv$fam)" told $fam
 done
+check UPS-09 'the state of as many upstreams as there may be' told_all
 
 story_run "$@"

@@ -30,6 +30,8 @@ static void test_good(void **state)
 	(void)state;
 	assert_int_equal(parse(&r, "1 status", err, sizeof(err)), 0);
 	assert_int_equal(r.verb, CONTROL_STATUS);
+	assert_int_equal(parse(&r, "1 upstreams", err, sizeof(err)), 0);
+	assert_int_equal(r.verb, CONTROL_UPSTREAMS);
 	assert_int_equal(parse(&r, "1  list  client=10.0.0.0/8 destination=fd00::/8", err,
 			       sizeof(err)), 0);
 	assert_int_equal(r.verb, CONTROL_LIST);
@@ -61,6 +63,7 @@ static void test_bad(void **state)
 		{ "1 ", "needs a verb" },
 		{ "1 stat", "'stat': unknown request" },
 		{ "1 status all", "'all': 'status' does not take that" },
+		{ "1 upstreams all", "'all': 'upstreams' does not take that" },
 		{ "1 list all", "'all': 'list' does not take that" },
 		{ "1 list =", "'=': 'list' does not take that" },
 		{ "1 list client", "'client': needs a value" },
