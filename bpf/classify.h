@@ -4,7 +4,7 @@
 #define SHUNT_BPF_CLASSIFY_H
 
 #include "account.h"
-#include "search.h"
+#include "timed.h"
 
 #define OVERFLOW_UID 65534 /* what the kernel says of a packet without a socket */
 
@@ -126,6 +126,7 @@ __noinline int classify(struct __sk_buff *skb, const struct packet *p, const str
 	d->generation = s.c->generation;
 	ask_packet(s.c, skb, p, q);
 	ask_sender(s.c, skb, q);
+	find_timed(&s);
 	rule = search_run(&s, q->after);
 	if (rule)
 		set_decision(d, rule);

@@ -47,6 +47,22 @@ struct {
 	__array(values, struct generation);
 } ruleset SEC(".maps");
 
+/* Not preallocated: most instances have few or none. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct shunt_timed_key);
+	__type(value, __u64); /* ns: when it expires */
+	__uint(max_entries, SHUNT_MAX_TIMED);
+} timed SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct shunt_timed_set);
+	__uint(max_entries, SHUNT_MAX_TIMED_SETS);
+} timed_sets SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);

@@ -24,6 +24,8 @@
 #define SEARCH_TABLES_AT_ONCE 4
 /* Steps without a call; more would cost the verifier more than the few that need them. */
 #define SEARCH_STEPS_INLINE 3
+/* Places for the timed sets that hold an address; a power of two, for the verifier. */
+#define TIMED_ROOM 32
 /* What stands for a class where not sets but prefixes of the port are gone through. */
 #define SEARCH_PORTS (~0U)
 
@@ -46,6 +48,12 @@ struct classify {
 	__u32 dir4, tree6;
 	__u32 tables[2], n_tables[2], filters[2];
 	/* The classes of its addresses. */
+	/* The sets that hold the destination, the source, for a time. */
+	__u32 timed_bits[2]; /* by index in timed_sets, plus 1: bit 0 is never set */
+	__u32 n_timed[2];
+	__u16 timed[2][TIMED_ROOM]; /* their ids */
+	__u32 timed_at;	   /* cell of struct shunt_timed_ids, 0: there are none */
+	__u32 timed_side, timed_set, timed_len; /* where the search for them is (timed.h) */
 	__u32 side;	   /* that is looked for: 0 destination, 1 source, 2 all are found */
 	__u32 class_at;	   /* IPv6: the tagged place to go on at */
 	__u64 half;	   /* and the half of the address to compare */
@@ -57,6 +65,8 @@ struct classify {
 	__u32 set, n_sets;	    /* of the table's keyed side, or prefixes of the port: the
 				     * next one, behind the last */
 	__u32 key_class;
+	__u32 key_n;		    /* of n_sets, those of the class; the others are timed */
+	__u32 key_side;		    /* of the timed */
 	__u32 bucket, hash;	    /* cell to look at next, 0: the chain is done */
 	__u32 slots_at, hits;	    /* cell looked at, bits of its slots still to try */
 	__u32 entry;		    /* of the first of them */
@@ -84,6 +94,11 @@ static __always_inline void search_reset(struct classify *c)
 	c->hash = 0;
 	c->partial = 0;
 	c->key_class = 0;
+	c->key_side = 0;
+	c->n_timed[0] = 0;
+	c->n_timed[1] = 0;
+	c->timed_bits[0] = 0;
+	c->timed_bits[1] = 0;
 }
 
 static __always_inline int search_begin(struct search *s, void *ruleset_map)
@@ -116,6 +131,7 @@ static __always_inline int search_begin(struct search *s, void *ruleset_map)
 	c->filters[0] = gen->filters_at[0];
 	c->filters[1] = gen->filters_at[1];
 	c->tree6 = gen->tree6;
+	c->timed_at = gen->timed_at;
 	c->dir4 = head->dir4_at[gen->side & 1];
 	return 0;
 }
@@ -195,6 +211,7 @@ static __always_inline int dst_matches(const struct search *s,
 	int hit = e->dst_set ? class_has(&s->arena, c->dst_class, c->n_dst, e->dst_set)
 			     : !prefix_differs(c->dst, e->dst, e->dst_len);
 
+	hit |= c->timed_bits[0] >> (e->dst_timed & 31) & 1;
 	return hit != (e->flags & SHUNT_ENTRY_NOT_DST);
 }
 
@@ -205,6 +222,7 @@ static __always_inline int src_matches(const struct search *s,
 	int hit = e->src_set ? class_has(&s->arena, c->src_class, c->n_src, e->src_set)
 			     : !prefix_differs(c->src, e->src, e->src_len);
 
+	hit |= c->timed_bits[1] >> (e->src_timed & 31) & 1;
 	return hit != ((e->flags & SHUNT_ENTRY_NOT_SRC) >> 1);
 }
 
@@ -319,6 +337,7 @@ static __always_inline __u32 hash_rare(struct classify *c, const struct shunt_ta
 {
 	__u32 n = 1;
 
+	c->key_n = ~0U;
 	if (t->flags & SHUNT_TABLE_DEVICE)
 		*h += (__u64)c->device * SHUNT_K7;
 	if (t->flags & SHUNT_TABLE_UID) {
@@ -328,11 +347,15 @@ static __always_inline __u32 hash_rare(struct classify *c, const struct shunt_ta
 	if (t->flags & SHUNT_TABLE_CGROUP)
 		*h += c->cgroup[t->cgroup_level & (SHUNT_CGROUP_LEVELS - 1)] * SHUNT_K4;
 	if (t->flags & SHUNT_TABLE_DST_SET) {
-		n *= c->n_dst;
+		n *= c->n_dst + c->n_timed[0];
 		c->key_class = c->dst_class;
+		c->key_n = c->n_dst;
+		c->key_side = 0;
 	} else if (t->flags & SHUNT_TABLE_SRC_SET) {
-		n *= c->n_src;
+		n *= c->n_src + c->n_timed[1];
 		c->key_class = c->src_class;
+		c->key_n = c->n_src;
+		c->key_side = 1;
 	} else if (t->flags & SHUNT_TABLE_PORTS) {
 		n *= SHUNT_PORT_PREFIXES;
 		c->key_class = SEARCH_PORTS;
@@ -361,6 +384,8 @@ static __always_inline int next_set(const struct search *s)
 
 	if (c->key_class == SEARCH_PORTS)
 		h += (__u64)shunt_port_key(c->dport, c->set & 31) * SHUNT_K6;
+	else if (c->set >= c->key_n)
+		h += c->timed[c->key_side & 1][(c->set - c->key_n) & (TIMED_ROOM - 1)] * SHUNT_K6;
 	else if (c->key_class)
 		h += class_id(&s->arena, c->key_class, c->set) * SHUNT_K6;
 	c->set = c->set + 1;

@@ -133,7 +133,7 @@ static int list_set(void *state, const char *name, const char *value)
 
 static struct json_object *sets_json(const struct shunt_sets *sets)
 {
-	struct json_object *array = json_object_new_array(), *o, *prefixes;
+	struct json_object *array = json_object_new_array(), *o, *prefixes, *timed;
 	char text[SHUNT_PREFIX_STR];
 
 	for (size_t i = 0; i < sets->n; i++) {
@@ -144,7 +144,11 @@ static struct json_object *sets_json(const struct shunt_sets *sets)
 		}
 		o = json_object_new_object();
 		json_object_object_add(o, "name", json_object_new_string(sets->v[i].name));
+		timed = json_object_new_array();
+		for (size_t k = 0; k < sets->v[i].n_timed; k++)
+			json_object_array_add(timed, timed_json(&sets->v[i].timed[k]));
 		json_object_object_add(o, "prefixes", prefixes);
+		json_object_object_add(o, "timed", timed);
 		json_object_array_add(array, o);
 	}
 	return array;

@@ -60,18 +60,53 @@ static int change_words(const struct globals *g, int argc, char **argv,
 	return status;
 }
 
+/* The prefixes of a set are for a time. */
+static int make_timed(struct shunt_set *set, const char *time)
+{
+	const char *why;
+	uint64_t ns;
+
+	if (shunt_time_parse(&ns, time, &why))
+		return usage_error("timeout '%s': %s", time, why);
+	if (!set->n)
+		return usage_error("'timeout' needs prefixes before it");
+	set->timed = calloc(set->n, sizeof(*set->timed));
+	if (!set->timed)
+		return exit_of(shunt_err(-ENOMEM, "out of memory"));
+	for (; set->n_timed < set->n; set->n_timed++)
+		set->timed[set->n_timed] = (struct shunt_timed){ set->v[set->n_timed], ns };
+	set->n = 0;
+	return EXIT_DONE;
+}
+
 static int add_run(const struct globals *g, void *state, int argc, char **argv)
 {
+	struct shunt_set set = {};
+	const char *time = NULL;
+	int status;
+
 	(void)state;
 	if (argc < 1)
 		return usage_error("'set add' needs a name, and prefixes unless it is to be empty");
-	return change_words(g, argc, argv, shunt_set_add);
+	if (!strcmp(argv[argc - 1], "timeout"))
+		return usage_error("'timeout' needs a time");
+	if (argc > 2 && !strcmp(argv[argc - 2], "timeout")) {
+		time = argv[argc - 1];
+		argc -= 2;
+	}
+	status = read_words(&set, argc, argv);
+	if (status == EXIT_DONE && time)
+		status = make_timed(&set, time);
+	if (status == EXIT_DONE)
+		status = change(g, &set, shunt_set_add);
+	shunt_set_clear(&set);
+	return status;
 }
 
 const struct command cmd_set_add = {
 	.words = "set add",
-	.arguments = "NAME [PREFIX ...]",
-	.summary = "add prefixes to a set, which is made if it is new",
+	.arguments = "NAME [PREFIX ... [timeout TIME]]",
+	.summary = "add prefixes, for good or a time, to a set, which is made if new",
 	.run = add_run,
 };
 
@@ -141,25 +176,54 @@ const struct command cmd_set_del = {
 
 /* ---- list ----------------------------------------------------------------------------------- */
 
+struct json_object *timed_json(const struct shunt_timed *t)
+{
+	struct json_object *o = json_object_new_object();
+	char text[SHUNT_PREFIX_STR];
+
+	json_object_object_add(o, "prefix",
+			       json_object_new_string(shunt_prefix_str(text, &t->prefix)));
+	/* Rounded up, so that 0 never stands here. */
+	json_object_object_add(o, "expires",
+			       json_object_new_int64((int64_t)((t->left + 999999999) / 1000000000)));
+	return o;
+}
+
 static void print_names(const struct shunt_sets *sets, bool json)
 {
 	struct json_object *array = json_object_new_array(), *o;
 
 	for (size_t i = 0; i < sets->n; i++) {
 		if (!json) {
-			printf("%s: %zu prefixes\n", sets->v[i].name, sets->v[i].n);
+			printf("%s: %zu prefixes", sets->v[i].name, sets->v[i].n);
+			if (sets->v[i].n_timed)
+				printf(", %zu with a timeout", sets->v[i].n_timed);
+			putchar('\n');
 			continue;
 		}
 		o = json_object_new_object();
 		json_object_object_add(o, "name", json_object_new_string(sets->v[i].name));
 		json_object_object_add(o, "prefixes",
 				       json_object_new_int64((int64_t)sets->v[i].n));
+		json_object_object_add(o, "timed",
+				       json_object_new_int64((int64_t)sets->v[i].n_timed));
 		json_object_array_add(array, o);
 	}
 	if (json)
 		print_json(array);
 	else
 		json_object_put(array);
+}
+
+static void print_timed(const struct shunt_timed *t, struct json_object *array)
+{
+	char text[SHUNT_PREFIX_STR], time[SHUNT_TIME_STR];
+
+	if (array)
+		json_object_array_add(array, timed_json(t));
+	else
+		printf("%s timeout %s\n", shunt_prefix_str(text, &t->prefix),
+		       shunt_time_str(time, t->left));
 }
 
 static void print_set(const struct shunt_set *set, bool json)
@@ -174,6 +238,8 @@ static void print_set(const struct shunt_set *set, bool json)
 		else
 			puts(text);
 	}
+	for (size_t i = 0; i < set->n_timed; i++)
+		print_timed(&set->timed[i], json ? array : NULL);
 	if (json)
 		print_json(array);
 	else

@@ -62,6 +62,8 @@ bool parse_u32(const char *text, uint32_t *out);
 
 /* Print and free a JSON value, with a newline. */
 void print_json(struct json_object *value);
+/* A prefix that a set holds for a time. */
+struct json_object *timed_json(const struct shunt_timed *t);
 
 /* Rules and sets of a rule file, "-" is standard input. Message and -errno on failure. */
 int read_rule_file(const char *path, struct shunt_config *out);

@@ -78,6 +78,17 @@ static void add_prefix(struct json_object *array, const struct shunt_prefix *p)
 	json_object_array_add(array, json_object_new_string(shunt_prefix_str(text, p)));
 }
 
+/* What a file gives for a time begins anew, whatever was before. */
+static void add_timed(struct json_object *array, const struct shunt_timed *t)
+{
+	char text[SHUNT_PREFIX_STR], time[SHUNT_TIME_STR];
+	char both[SHUNT_PREFIX_STR + SHUNT_TIME_STR + 16];
+
+	snprintf(both, sizeof(both), "%s timeout %s", shunt_prefix_str(text, &t->prefix),
+		 shunt_time_str(time, t->left));
+	json_object_array_add(array, json_object_new_string(both));
+}
+
 /* Either may be NULL: the set comes, or goes. */
 static void compare_set(struct difference *d, const struct shunt_set *old,
 			const struct shunt_set *new)
@@ -96,6 +107,8 @@ static void compare_set(struct difference *d, const struct shunt_set *old,
 		i += order <= 0;
 		k += order >= 0;
 	}
+	for (i = 0; new && i < new->n_timed; i++)
+		add_timed(added, &new->timed[i]);
 	if (old && new && !json_object_array_length(added) && !json_object_array_length(removed)) {
 		json_object_put(added);
 		json_object_put(removed);

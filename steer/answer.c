@@ -12,6 +12,7 @@
 #include "explain_why.h"
 #include "generation.h"
 #include "route_find.h"
+#include "timed.h"
 
 enum { MISSES_MAX = 16 };
 
@@ -204,8 +205,10 @@ int shunt_answer(struct shunt *s, const struct shunt_question *q, size_t max,
 	r = generation_read_locked(s, &config);
 	if (r)
 		return r;
+	r = timed_read(s, &config.sets);
 	answer.asked = were_asked(&answer.e);
-	r = look_up(s, q, max, &config, &answer);
+	if (!r)
+		r = look_up(s, q, max, &config, &answer);
 	shunt_config_clear(&config);
 	if (r)
 		shunt_answer_clear(&answer);

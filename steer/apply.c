@@ -10,6 +10,8 @@
 #include "generation.h"
 #include "pin.h"
 #include "rollback.h"
+#include "set_timed.h"
+#include "timed.h"
 
 /* ---- sets that stay ----------------------------------------------------------------------------- */
 
@@ -59,7 +61,8 @@ static int copy_set(struct shunt_sets *sets, const struct shunt_set *set)
 {
 	struct shunt_set *copy = &sets->v[sets->n];
 
-	*copy = *set;
+	*copy = (struct shunt_set){ .n = set->n };
+	memcpy(copy->name, set->name, sizeof(copy->name));
 	copy->v = malloc((set->n + 1) * sizeof(*set->v));
 	if (!copy->v)
 		return shunt_err(-ENOMEM, "out of memory");
@@ -123,6 +126,19 @@ static int put_in_force(struct shunt *s, const struct shunt_config *config,
 	return r ? r : generation_replace(s, config, &trial);
 }
 
+/*
+ * What sets hold for a time is no part of the generation: it stays, as long as the set does. The
+ * file's is added, and begins anew. Sets that have gone can come back only from a trial.
+ */
+static int apply_timed(struct shunt *s, const struct shunt_sets *sets, const struct shunt_apply *how)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < sets->n && !r; i++)
+		r = set_timed_add(s, &sets->v[i]);
+	return r || how->confirm ? r : timed_purge(s);
+}
+
 int apply_locked(struct shunt *s, struct shunt_config *config, const struct shunt_apply *how,
 		 struct shunt_config *before, int lock)
 {
@@ -134,8 +150,12 @@ int apply_locked(struct shunt *s, struct shunt_config *config, const struct shun
 	r = keep_sets(config, &old.sets);
 	for (size_t i = 0; i < config->sets.n && !r; i++)
 		r = shunt_set_sort(&config->sets.v[i]);
+	for (size_t i = 0; i < config->sets.n && !r && !how->dry_run; i++)
+		r = set_timed_announce(s, &config->sets.v[i]);
 	if (!r)
 		r = put_in_force(s, config, how, lock);
+	if (!r && !how->dry_run)
+		r = apply_timed(s, &config->sets, how);
 	if (!r && before)
 		*before = old;
 	else
@@ -155,5 +175,7 @@ int shunt_confirm(struct shunt *s)
 {
 	_cleanup_close_ int lock = instance_lock(s);
 
-	return lock < 0 ? lock : rollback_disarm(s);
+	int r = lock < 0 ? lock : rollback_disarm(s);
+
+	return r ? r : timed_purge(s);
 }

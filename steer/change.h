@@ -28,6 +28,11 @@ int change_rule_del(struct arena *a, int ruleset_fd, uint32_t priority);
 int change_set_add(struct arena *a, int ruleset_fd, const struct shunt_set *set);
 /* And out. -ENOENT if it does not hold all of them. */
 int change_set_take(struct arena *a, int ruleset_fd, const struct shunt_set *set);
+/* Does a set hold the prefix for good? 1, 0. */
+int change_set_holds(const struct arena *a, const char *name, const struct shunt_prefix *p);
+/* A set has a place in timed_sets: already? From now on? -ENOENT. */
+bool change_set_is_timed(const struct arena *a, const char *name, int place);
+int change_set_timed(struct arena *a, int ruleset_fd, const char *name, int place);
 /* -ENOENT, -EBUSY: a rule names it. */
 int change_set_del(struct arena *a, int ruleset_fd, const char *name);
 

@@ -51,25 +51,32 @@ int change_set_add(struct arena *a, int ruleset_fd, const struct shunt_set *set)
 	return r;
 }
 
-static int check_holds(const struct arena *a, uint16_t id, const struct shunt_set *set)
+int change_set_holds(const struct arena *a, const char *name, const struct shunt_prefix *p)
 {
-	const struct shunt_set_rec *rec = set_record(a, id);
-	char text[SHUNT_PREFIX_STR];
+	uint16_t id = set_find_id(a, name);
+	bool v6 = !shunt_prefix_is_v4(p);
 	struct prefixes one;
-	bool has;
+	int r = id ? prefixes_make(&one, p, 1) : 0;
+
+	if (r || !id)
+		return r;
+	const struct prefix6 key = prefix_at(&one, 0, v6);
+
+	r = setstore_has(a, set_record(a, id), v6, &key);
+	prefixes_clear(&one);
+	return r;
+}
+
+static int check_holds(const struct arena *a, const struct shunt_set *set)
+{
+	char text[SHUNT_PREFIX_STR];
 	int r;
 
 	for (size_t i = 0; i < set->n; i++) {
-		bool v6 = !shunt_prefix_is_v4(&set->v[i]);
-
-		r = prefixes_make(&one, &set->v[i], 1);
-		if (r)
+		r = change_set_holds(a, set->name, &set->v[i]);
+		if (r < 0)
 			return r;
-		const struct prefix6 key = prefix_at(&one, 0, v6);
-
-		has = setstore_has(a, rec, v6, &key);
-		prefixes_clear(&one);
-		if (!has)
+		if (!r)
 			return shunt_err(-ENOENT, "set '%s' does not hold %s", set->name,
 					 shunt_prefix_str(text, &set->v[i]));
 	}
@@ -85,7 +92,7 @@ int change_set_take(struct arena *a, int ruleset_fd, const struct shunt_set *set
 
 	if (!id)
 		return shunt_err(-ENOENT, "there is no set '%s'", set->name);
-	r = check_holds(a, id, set);
+	r = check_holds(a, set);
 	if (!r)
 		r = prefixes_make(&edit, set->v, set->n);
 	if (r)

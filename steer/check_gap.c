@@ -24,7 +24,7 @@ static bool is_asked(const struct check *c, size_t i)
 {
 	const struct match *m = &c->matches.v[i];
 
-	return m->fams && m->dirs && !m->unknown && !c->dead[i] && !m->rule->audit &&
+	return m->fams && m->dirs && !m->unknown && !m->open && !c->dead[i] && !m->rule->audit &&
 	       m->rule->action != SHUNT_ACT_PASS;
 }
 

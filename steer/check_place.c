@@ -56,7 +56,7 @@ static int tell_sets(struct check *c, const struct set_use *uses)
 		if (!uses[i].rules)
 			r = check_add(c, SHUNT_FIND_SET_UNUSED, 0, name,
 				      "no rule names it: delete it with 'shuntctl set del %s'", name);
-		else if (!uses[i].set->n)
+		else if (!uses[i].set->n && !uses[i].set->n_timed && !uses[i].set->expires)
 			r = check_add(c, SHUNT_FIND_SET_EMPTY, 0, name,
 				      "it has no prefixes, and %zu rule%s it, %u the first: add some, "
 				      "unless a program fills it", uses[i].rules,

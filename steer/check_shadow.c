@@ -290,7 +290,7 @@ static int tell_one(struct shadow *s, size_t rule, uint32_t by)
 		r = check_add(s->c, SHUNT_FIND_SHADOWED, rule, NULL,
 			      "rule %u takes all its flows first and does something else with them: "
 			      "give it a priority below %u, or delete it", a->priority, a->priority);
-	else if (match_covers(s->m, &s->c->matches.v[by]))
+	else if (!s->m->open && match_covers(s->m, &s->c->matches.v[by]))
 		r = check_add(s->c, SHUNT_FIND_DUPLICATE, rule, NULL,
 			      "rule %u takes the same flows first and does the same: delete one of "
 			      "them", a->priority);
@@ -368,7 +368,7 @@ int check_shadows(struct check *c)
 		r = check_one(s, i);
 		c->dead[i] |= r > 0;
 		/* What an unreachable rule holds, those that are in front of it hold. */
-		if (!r && !s->m->rule->audit)
+		if (!r && !s->m->rule->audit && !s->m->open)
 			r = match_index_add(&c->index, (uint32_t)i);
 	}
 	free(s->seen);

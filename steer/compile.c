@@ -10,6 +10,7 @@
 #include "intervals.h"
 #include "rule_write.h"
 #include "table.h"
+#include "timed.h"
 
 enum {
 	ROOM_RULES = 1024,  /* rules that may be added in place, at least */
@@ -91,6 +92,21 @@ static int take_sets(struct compiler *c, const struct shunt_sets *sets)
 		*place = (uint16_t)c->n_sets;
 	}
 	return 0;
+}
+
+/* Before the rules, which are told of it. */
+static int note_timed(struct compiler *c, const struct names *names)
+{
+	int r = 0, place;
+
+	for (size_t i = 0; names->timed && i < c->n_sets && !r; i++) {
+		place = names->timed(names->ctx, c->sets[i].name);
+		if (place >= 0)
+			r = timed_note_set(&c->a, (uint16_t)(i + 1), place);
+		else if (place != -ENOENT)
+			r = place;
+	}
+	return r;
 }
 
 /* ---- rules ------------------------------------------------------------------------------------ */
@@ -256,6 +272,8 @@ static int build(struct compiler *c, const struct shunt_sets *sets, const struct
 	arena_gen(&c->a)->generation = generation;
 	if (!r)
 		r = lay_out_head(c);
+	if (!r)
+		r = note_timed(c, names);
 	if (!r)
 		r = write_rules(c, names);
 	if (!r)

@@ -18,6 +18,8 @@ struct names {
 	int (*stat)(void *ctx, uint32_t priority);   /* index in the map rule_stats */
 	/* Group in the map hops of what a rule with route names; not called if it names nothing. */
 	int (*hops)(void *ctx, const struct shunt_rule *rule);
+	/* The set's place in timed_sets; -ENOENT, without a message: it has none. NULL: no set has. */
+	int (*timed)(void *ctx, const char *set);
 	/* Level below the cgroup root and id. */
 	int (*cgroup)(void *ctx, const char *path, uint64_t *id);
 };

@@ -121,6 +121,9 @@ static const struct shunt_prefix *find_in_set(struct asked *a, const char *name,
 	if (!set->known[source]) {
 		set->holds[source] = find_prefix(sets[a->by_name[lo]].v, sets[a->by_name[lo]].n,
 						 source ? &a->src : &a->dst);
+		for (size_t i = 0; i < sets[a->by_name[lo]].n_timed && !set->holds[source]; i++)
+			set->holds[source] = find_prefix(&sets[a->by_name[lo]].timed[i].prefix, 1,
+							 source ? &a->src : &a->dst);
 		set->known[source] = true;
 	}
 	return set->holds[source];

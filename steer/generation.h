@@ -54,6 +54,8 @@ int generation_add_rule(struct shunt *s, const struct shunt_rule *rule);
 int generation_del_rule(struct shunt *s, uint32_t priority);
 int generation_add_prefixes(struct shunt *s, const struct shunt_set *set);
 int generation_take_prefixes(struct shunt *s, const struct shunt_set *set);
+/* The set has a place in timed_sets. */
+int generation_time_set(struct shunt *s, const char *name, int place);
 int generation_del_set(struct shunt *s, const struct shunt_set *named);
 
 /* The one write that puts a generation in force. */

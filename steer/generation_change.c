@@ -86,6 +86,18 @@ int generation_take_prefixes(struct shunt *s, const struct shunt_set *set)
 	return r ? r : done(&a, change_set_take(&a, s->map.ruleset, set));
 }
 
+int generation_time_set(struct shunt *s, const char *name, int place)
+{
+	struct arena a;
+	int r = generation_open(&a, s);
+
+	if (r)
+		return r == -ENOENT ? -ENOSPC : r;
+	if (!change_set_is_timed(&a, name, place))
+		r = rollback_check_none(s);
+	return done(&a, r ? r : change_set_timed(&a, s->map.ruleset, name, place));
+}
+
 int generation_del_set(struct shunt *s, const struct shunt_set *named)
 {
 	struct arena a;

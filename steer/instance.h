@@ -11,7 +11,7 @@
 #define INSTANCE_MAPS(X)                                                                       \
 	X(ruleset) X(rule_stats) X(targets) X(sockets) X(flows) X(udp_flows) X(backstop)       \
 	X(frags) X(counters) X(devices) X(device_slots) X(explain) X(limits) X(events)         \
-	X(routed) X(hops) X(hop_states) X(instance)
+	X(routed) X(hops) X(hop_states) X(timed) X(timed_sets) X(instance)
 
 /* The programs, pinned as "prog_" and this name. */
 enum instance_prog {
@@ -36,6 +36,7 @@ struct shunt {
 	/* What rules compiled through this handle name: not to be collected. */
 	bool hops_named[SHUNT_MAX_GROUPS];
 	bool devices_named[SHUNT_MAX_DEVICES];
+	char timed_names[SHUNT_MAX_TIMED_SETS][SHUNT_NAME_LEN]; /* of timed_sets, as last seen */
 	struct event_reader *events; /* of shunt_events_poll(), NULL before */
 };
 

@@ -11,6 +11,7 @@
 #include "device.h"
 #include "hops.h"
 #include "target.h"
+#include "timed.h"
 
 /* compile() has its own messages for the other two. */
 static int told(int r)
@@ -37,6 +38,17 @@ static int link_hops(void *ctx, const struct shunt_rule *rule)
 	struct linker *l = ctx;
 
 	return told(hop_group_get_locked(l->s, rule));
+}
+
+static int link_timed(void *ctx, const char *set)
+{
+	struct linker *l = ctx;
+	int r = l->timed_known ? 0 : timed_names_read(l->s);
+
+	if (r)
+		return r;
+	l->timed_known = true;
+	return timed_name_place(l->s, set);
 }
 
 static int link_cgroup(void *ctx, const char *path, uint64_t *id)
@@ -94,7 +106,7 @@ int linker_init(struct linker *l, struct names *names)
 		l->used[change_rule_at(l->old, i)->stat] = true;
 	*names = (struct names){
 		.ctx = l, .device = link_device, .target = link_target, .stat = link_stat,
-		.cgroup = link_cgroup, .hops = link_hops,
+		.cgroup = link_cgroup, .hops = link_hops, .timed = link_timed,
 	};
 	return 0;
 }

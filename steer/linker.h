@@ -16,6 +16,7 @@ struct linker {
 	const struct arena *old;	     /* whose counters are in use; NULL: none */
 	bool *used;			     /* owned: indexes in rule_stats */
 	size_t rule, old_rule;		     /* both lists are gone through once */
+	bool timed_known;		     /* s->timed_names is as of now */
 	size_t next;			     /* no free index before it */
 };
 

@@ -190,7 +190,7 @@ static int make_both(struct matches *m, const struct shunt_prefix *v, size_t n, 
 
 /* Made when a rule first asks for it: most sets are large and most asked for in one way. */
 static int find_set(struct matches *m, const struct shunt_config *config, const char *name,
-		    bool negated, const struct spans *out[2])
+		    bool negated, const struct spans *out[2], bool *open)
 {
 	struct set_spans key = { .name = name }, *set;
 	const struct shunt_set *from;
@@ -202,6 +202,10 @@ static int find_set(struct matches *m, const struct shunt_config *config, const 
 		return -ENOENT;
 	have = negated ? set->not : set->v;
 	from = &config->sets.v[set->index];
+	if (from->expires || from->n_timed) {
+		*open = true;
+		return 0;
+	}
 	if (!have[0])
 		r = make_both(m, from->v, from->n, negated, have);
 	out[0] = have[0];
@@ -218,7 +222,7 @@ static int make_side(struct matches *m, struct match *match, const struct shunt_
 	int r = 0;
 
 	if (addrs->set[0])
-		r = find_set(m, config, addrs->set, addrs->negated, both);
+		r = find_set(m, config, addrs->set, addrs->negated, both, &match->open);
 	else if (addrs->n)
 		r = make_both(m, addrs->v, addrs->n, addrs->negated, both);
 	if (r == -ENOENT) {

@@ -28,6 +28,8 @@ struct match {
 	const struct shunt_rule *rule;
 	uint8_t dirs, protos, fams;	     /* fams 0: nothing matches */
 	bool unknown;			     /* names a set that is not there */
+	bool open;			     /* names one that may get more by itself: dim has all
+					      * that it can ever match */
 	const struct spans *dim[2][DIM_MAX]; /* by family: 0 IPv4, 1 IPv6 */
 };
 

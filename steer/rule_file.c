@@ -75,8 +75,7 @@ static bool is_set_line(struct rule_span line)
 	struct rule_reader reader = { .rest = line };
 	struct rule_span word;
 
-	return rule_reader_next(&reader, &word) && word.len == strlen(RULE_FILE_SET) &&
-	       !memcmp(word.at, RULE_FILE_SET, word.len);
+	return rule_reader_next(&reader, &word) && rule_span_is(word, RULE_FILE_SET);
 }
 
 static int file_read(struct rule_file *file)

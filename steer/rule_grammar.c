@@ -53,6 +53,7 @@ static const char grammar[] =
 	"FILE   := one of these a line\n"
 	"  RULE\n"
 	"  " RULE_FILE_SET " SET [PREFIX[,PREFIX...]]  the set has these; again: these, too\n"
+	"  " RULE_FILE_SET " SET PREFIX[,PREFIX...] " RULE_FILE_TIMEOUT " TIME  for so long, as 5m or 1h30m\n"
 	"  " RULE_FILE_SET " SET " RULE_FILE_FILE " PATH             and those of a file, one a line\n";
 
 const char *shunt_rule_grammar(void)

@@ -21,6 +21,7 @@ enum {
 /* Words of the other lines of rule files; no words of rules. */
 #define RULE_FILE_SET "set"
 #define RULE_FILE_FILE "file"
+#define RULE_FILE_TIMEOUT "timeout"
 
 enum rule_place {
 	RULE_MATCH,  /* anywhere after the priority */

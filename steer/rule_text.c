@@ -95,6 +95,11 @@ bool rule_reader_next(struct rule_reader *reader, struct rule_span *word)
 	return word->len > 0;
 }
 
+bool rule_span_is(struct rule_span span, const char *text)
+{
+	return span.len == strlen(text) && !memcmp(span.at, text, span.len);
+}
+
 struct rule_span rule_span_trim(struct rule_span text)
 {
 	while (text.len > 0 && is_blank(text.at[0])) {

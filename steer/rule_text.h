@@ -41,6 +41,8 @@ struct rule_reader {
 /* The next word: false at the end of the text or at its comment. */
 bool rule_reader_next(struct rule_reader *reader, struct rule_span *word);
 
+/* Is it just this text? */
+bool rule_span_is(struct rule_span span, const char *text);
 /* Take blanks off both ends. */
 struct rule_span rule_span_trim(struct rule_span text);
 /* False if text is not UTF-8 or holds a control character. */

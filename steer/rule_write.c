@@ -7,6 +7,7 @@
 
 #include "cleanup.h"
 #include "rule_pack.h"
+#include "timed.h"
 
 enum {
 	WRITE_LIST_MAX = 16,	/* prefixes of a list that are written as entries */
@@ -18,6 +19,7 @@ enum {
 struct side {
 	uint64_t addr[2];
 	uint16_t set;
+	uint8_t timed; /* the set's place, plus 1 */
 	uint8_t len;
 	uint8_t bits; /* families */
 	bool negated;
@@ -104,6 +106,7 @@ static int fill_sides(struct sides *out, const struct rule_writer *w, const stru
 	}
 	out->v[out->n++] = (struct side){
 		.set = (uint16_t)set, .bits = BITS_FAMILIES, .negated = a->negated,
+		.timed = a->set[0] ? timed_place_of(w->a, (uint16_t)set) : 0,
 	};
 	return 0;
 }
@@ -146,6 +149,8 @@ static void fill_addresses(struct shunt_entry2 *e, const struct side *to, const 
 	e->src_len = from->len;
 	e->dst_set = to->set;
 	e->src_set = from->set;
+	e->dst_timed = to->timed;
+	e->src_timed = from->timed;
 	e->flags |= (to->negated ? SHUNT_ENTRY_NOT_DST : 0) |
 		    (from->negated ? SHUNT_ENTRY_NOT_SRC : 0);
 	e->bits |= to->bits & from->bits;
@@ -252,6 +257,8 @@ static int write_all_entries(const struct rule_writer *w, const struct shunt_rul
 	/* Freed are n_entries cells. */
 	arena_free(w->a, rec->entries_at + rec->n_entries, (uint32_t)max - rec->n_entries);
 	note_needs(arena_gen(w->a), r, to, from, rec->cgroup_level);
+	timed_note_asked(w->a, to->v[0].timed, 0);
+	timed_note_asked(w->a, from->v[0].timed, 1);
 	return 0;
 }
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "timed.h"
+
 enum {
 	WORK_MAX = 1 << 20,  /* intervals; some ten milliseconds */
 	DROP_MAX = 1 << 14,  /* prefixes of a set that goes as a whole */
@@ -239,6 +241,9 @@ int set_edit_drop(struct set_edit *e, uint16_t id)
 	r = change_listed(e, 0, 0xffffffffU, false, false);
 	if (!r)
 		r = change_listed(e, 0, ~(addr_t)0, true, false);
+	if (r)
+		return r;
+	r = timed_forget_set(e->a, id);
 	if (r)
 		return r;
 	setstore_free(e->a, &e->recs[id - 1]);

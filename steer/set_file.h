@@ -12,6 +12,11 @@
 /* Prefixes of a file, appended to the set's; on failure it is as before. */
 int set_file_read(struct shunt_set *set, FILE *in, const char *name, struct rule_error *e);
 
+/* One more with a timeout. -ENOMEM, without a message. */
+int set_append_timed(struct shunt_set *set, const struct shunt_prefix *p, uint64_t ns);
+/* The value behind `timeout`. */
+int set_timeout_read(uint64_t *ns, struct rule_reader *reader, struct rule_error *e);
+
 /* What the `set` lines of a rule file have said so far. */
 struct set_lines {
 	const char *dir;	/* of the caller: where paths begin; NULL: no files */

@@ -178,18 +178,48 @@ static int add_file(struct set_lines *lines, struct rule_span word, struct rule_
 		memcpy(at, more.v, more.n * sizeof(*at));
 		lines->sets.v[lines->last].n += more.n;
 	}
+	for (size_t i = 0; i < more.n_timed && !r; i++)
+		if (set_append_timed(&lines->sets.v[lines->last], &more.timed[i].prefix,
+				     more.timed[i].left))
+			r = rule_error_memory(e);
 	shunt_set_clear(&more);
 	return r;
 }
 
 /* ---- the line ------------------------------------------------------------------------------- */
 
-static bool word_is(struct rule_span word, const char *text)
+/* The prefixes from the n-th on are for a time. */
+static int make_timed(struct shunt_set *set, size_t n, uint64_t ns, struct rule_error *e)
 {
-	return word.len == strlen(text) && !memcmp(word.at, text, word.len);
+	for (size_t i = n; i < set->n; i++)
+		if (set_append_timed(set, &set->v[i], ns))
+			return rule_error_memory(e);
+	set->n = n;
+	return 0;
 }
 
-/* Behind the name: nothing, a list, or `file` and its path. */
+static int read_list(struct set_lines *lines, struct rule_span list, struct rule_reader *reader,
+		     struct rule_error *e)
+{
+	struct shunt_set *set = &lines->sets.v[lines->last];
+	struct rule_reader before;
+	struct rule_span word;
+	size_t n = set->n;
+	uint64_t ns;
+	int r = add_list(lines, list, e);
+
+	before = *reader;
+	if (r || !rule_reader_next(reader, &word))
+		return r;
+	if (!rule_span_is(word, RULE_FILE_TIMEOUT)) {
+		*reader = before;
+		return 0;
+	}
+	r = set_timeout_read(&ns, reader, e);
+	return r ? r : make_timed(set, n, ns, e);
+}
+
+/* Behind the name: nothing, a list, which may have a timeout, or `file` and its path. */
 static int read_rest(struct set_lines *lines, struct rule_reader *reader, struct rule_error *e)
 {
 	struct rule_span word, more;
@@ -198,12 +228,12 @@ static int read_rest(struct set_lines *lines, struct rule_reader *reader, struct
 
 	if (!rule_reader_next(reader, &word))
 		return 0;
-	if (word_is(word, RULE_FILE_FILE)) {
+	if (rule_span_is(word, RULE_FILE_FILE)) {
 		if (!rule_reader_next(reader, &word))
 			return rule_error(e, "'" RULE_FILE_FILE "' needs a path");
 		r = add_file(lines, word, e);
 	} else {
-		r = add_list(lines, word, e);
+		r = read_list(lines, word, reader, e);
 	}
 	if (!r && rule_reader_next(reader, &more))
 		return rule_error(e, "a word too many: %s; prefixes are a list with commas, "

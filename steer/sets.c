@@ -11,11 +11,14 @@
 #include "generation.h"
 #include "name.h"
 #include "pin.h"
+#include "set_timed.h"
 #include "setstore.h"
+#include "timed.h"
 
 void shunt_set_clear(struct shunt_set *set)
 {
 	free(set->v);
+	free(set->timed);
 	*set = (struct shunt_set){};
 }
 
@@ -52,9 +55,20 @@ void shunt_config_clear(struct shunt_config *config)
 	shunt_sets_clear(&config->sets);
 }
 
+static int read_all(struct shunt *s, enum generation_part parts, struct shunt_config *out)
+{
+	int r = generation_read(s, parts, out);
+
+	if (!r)
+		r = timed_read(s, &out->sets);
+	if (r)
+		shunt_config_clear(out);
+	return r;
+}
+
 int shunt_config_read(struct shunt *s, struct shunt_config *out)
 {
-	return generation_read(s, GENERATION_ALL, out);
+	return read_all(s, GENERATION_ALL, out);
 }
 
 int shunt_config_apply(struct shunt *s, const struct shunt_config *config)
@@ -67,7 +81,7 @@ int shunt_config_apply(struct shunt *s, const struct shunt_config *config)
 int shunt_sets_read(struct shunt *s, struct shunt_sets *out)
 {
 	struct shunt_config config;
-	int r = generation_read(s, GENERATION_SETS, &config);
+	int r = read_all(s, GENERATION_SETS, &config);
 
 	if (!r)
 		*out = config.sets;
@@ -219,41 +233,67 @@ static int change_anew(struct shunt *s, const struct shunt_set *arg, const struc
 	return r;
 }
 
-static int change(struct shunt *s, const struct shunt_set *arg, const struct way *way)
+static int change_locked(struct shunt *s, const struct shunt_set *arg, const struct way *way)
+{
+	int r = way->inside ? way->inside(s, arg) : -ENOSPC;
+
+	return r == -ENOSPC ? change_anew(s, arg, way) : r;
+}
+
+/* The lock, for a change of the set of that name. */
+static int lock_for(struct shunt *s, const char *name)
 {
 	_cleanup_close_ int lock = instance_lock(s);
-	int r = -ENOSPC;
 
-	if (lock < 0)
-		return lock;
-	if (!name_is_valid(arg->name))
-		return shunt_err(-EINVAL, "set '%s': " NAME_RULE, arg->name);
-	if (way->inside)
-		r = way->inside(s, arg);
-	return r == -ENOSPC ? change_anew(s, arg, way) : r;
+	if (lock >= 0 && !name_is_valid(name))
+		return shunt_err(-EINVAL, "set '%s': " NAME_RULE, name);
+	return take_fd(&lock);
 }
 
 int shunt_set_add(struct shunt *s, const struct shunt_set *prefixes)
 {
-	return change(s, prefixes, &(struct way){ generation_add_prefixes, change_add });
+	_cleanup_close_ int lock = lock_for(s, prefixes->name);
+	int r = lock < 0 ? lock : set_timed_check(s, prefixes);
+
+	if (!r)
+		r = change_locked(s, prefixes, &(struct way){ generation_add_prefixes, change_add });
+	if (!r)
+		r = set_timed_drop(s, prefixes);
+	return r ? r : set_timed_add(s, prefixes);
 }
 
 int shunt_set_load(struct shunt *s, const struct shunt_set *prefixes)
 {
-	return change(s, prefixes, &(struct way){ NULL, change_load });
+	_cleanup_close_ int lock = lock_for(s, prefixes->name);
+	int r = lock < 0 ? lock : change_locked(s, prefixes, &(struct way){ NULL, change_load });
+
+	if (!r)
+		r = set_timed_clear(s, prefixes->name);
+	return r ? r : set_timed_add(s, prefixes);
 }
 
 int shunt_set_take(struct shunt *s, const struct shunt_set *prefixes)
 {
-	return change(s, prefixes, &(struct way){ generation_take_prefixes, change_take });
+	_cleanup_close_ int lock = lock_for(s, prefixes->name);
+	struct shunt_set lasting = {};
+	int r = lock < 0 ? lock : set_timed_split(s, prefixes, &lasting);
+
+	if (!r && (lasting.n || !prefixes->n))
+		r = change_locked(s, &lasting,
+				  &(struct way){ generation_take_prefixes, change_take });
+	shunt_set_clear(&lasting);
+	return r ? r : set_timed_drop(s, prefixes);
 }
 
 int shunt_set_del(struct shunt *s, const char *name)
 {
+	_cleanup_close_ int lock = lock_for(s, name);
 	struct shunt_set named = {};
+	int r = lock < 0 ? lock : 0;
 
-	if (!name_is_valid(name))
-		return shunt_err(-EINVAL, "set '%s': " NAME_RULE, name);
+	if (r)
+		return r;
 	memcpy(named.name, name, strlen(name));
-	return change(s, &named, &(struct way){ generation_del_set, change_del });
+	r = change_locked(s, &named, &(struct way){ generation_del_set, change_del });
+	return r ? r : timed_purge(s);
 }

@@ -55,6 +55,7 @@ _shuntctl() {
 		;;
 	*\ rule\ add*) words=$(_shuntctl_rule_words) ;;
 	*\ set\ add | *\ set\ load | *\ set\ del | *\ set\ list) words=$(_shuntctl_sets) ;;
+	*\ set\ add\ *[.:]*) words=timeout ;;
 	*\ explain) words='in out' ;;
 	in\ explain*) words=$(_shuntctl_interfaces) ;;
 	*\ rule | *\ target | *\ set | *\ hop | *\ proxy) words=$(_shuntctl_words | sed -nE "s/^$command //p") ;;

@@ -18,7 +18,7 @@
 
 #include <linux/types.h>
 
-#define SHUNT_ABI_VERSION 4
+#define SHUNT_ABI_VERSION 5
 #define SHUNT_MAGIC 0x53484e54U /* "SHNT" */
 
 /* ---- limits --------------------------------------------------------------------- */
@@ -40,6 +40,8 @@ enum {
 	SHUNT_MAX_BACKSTOP = 4096,   /* tuples handed to the SK_LOOKUP program (LRU) */
 	SHUNT_MAX_FRAGS = 4096,	     /* first fragments remembered (LRU) */
 	SHUNT_MAX_RULES = 262144,    /* rules of one generation */
+	SHUNT_MAX_TIMED = 131072,    /* prefixes with a timeout, of all sets */
+	SHUNT_MAX_TIMED_SETS = 28,   /* sets that may have such */
 	SHUNT_MAX_LIMITS = 65536,    /* token buckets of `limit ... per src` (LRU) */
 	SHUNT_EVENT_BYTES = 1 << 20, /* ring buffer of `log` and `audit` */
 	SHUNT_MAX_AUDITS = 16,	     /* audit rules looked at for one flow */
@@ -149,6 +151,34 @@ enum shunt_rule_flag {
 };
 
 /* ---- map: ruleset (ARRAY_OF_MAPS with one slot): the generation in force, shunt/arena.h --- */
+
+/* ---- maps: timed (HASH), timed_sets (ARRAY): prefixes of sets that expire by themselves ---- */
+
+/*
+ * What a set holds until a time, beside what it holds for good. Value in `timed`: a __u64, ns,
+ * when the prefix expires. Then the program takes it for absent; the entry itself is collected
+ * later. So any program that may write the map adds an address, or renews it, by one update, in
+ * force at once: set is the index of the set's name in `timed_sets`, len is 128 for an address
+ * of either family. (A length that the set does not have yet must be added to len[] first, which
+ * `shuntctl set add` does under its lock.)
+ */
+struct shunt_timed_key {
+	__u8 addr[16]; /* bits behind len are 0 */
+	__u32 set;     /* index in timed_sets */
+	__u32 len;     /* 0..128, of IPv4 96..128 */
+};
+
+/*
+ * A set that may have such prefixes, and the lengths they have: packets look for each. A place
+ * in len[] stays where it is, since packets read it while it is written.
+ */
+struct shunt_timed_set {
+	char name[SHUNT_NAME_LEN]; /* "": free */
+	__u8 n[2];		   /* lengths: IPv4, IPv6; the first is 128, always */
+	__u8 reserved[6];
+	__u8 len[2][132];	   /* SHUNT_TIMED_NO_LEN: not in use any more */
+};
+enum { SHUNT_TIMED_NO_LEN = 255 };
 
 /* ---- map: rule_stats (ARRAY, SHUNT_MAX_RULES) --------------------------------------- */
 struct shunt_rule_stat {
@@ -370,6 +400,8 @@ struct shunt_explain {
 #include <assert.h>
 static_assert(sizeof(struct shunt_tuple) == 40, "key without holes");
 static_assert(sizeof(struct shunt_udp_key) == 48, "key without holes");
+static_assert(sizeof(struct shunt_timed_key) == 24, "key without holes");
+static_assert(sizeof(struct shunt_timed_set) == 304, "value without holes");
 static_assert(sizeof(struct shunt_routed) == 64, "one cache line");
 static_assert(sizeof(struct shunt_hop) == 48, "value without holes");
 static_assert(sizeof(struct shunt_hop_group) == 48 + 2 * (16 + 48 * SHUNT_GROUP_HOPS),

@@ -20,7 +20,7 @@
 #include "shunt/abi.h"
 
 #define SHUNT_ARENA_MAGIC 0x53484152U /* "SHAR" */
-#define SHUNT_ARENA_ABI 3
+#define SHUNT_ARENA_ABI 4
 
 enum {
 	SHUNT_CELL = 64,
@@ -71,7 +71,7 @@ struct shunt_gen {
 	__u32 n_classes;
 	__u32 longest_chain; /* slots of the fullest bucket chain: the worst case's factor */
 	__u32 side;	     /* which of the two copies of the head are live: 0 or 1 */
-	__u32 reserved;
+	__u32 timed_at;	     /* struct shunt_timed_ids, 0: no set has timed prefixes */
 };
 
 /* ---- rules ------------------------------------------------------------------------------ */
@@ -152,7 +152,9 @@ struct shunt_entry2 {
 	__u8 dst_len, src_len;	/* 0..128 */
 	__u8 bits;		/* enum shunt_bits */
 	__u8 flags;		/* enum shunt_entry_flag */
-	__u8 reserved[6];
+	/* Of dst_set, src_set: index in timed_sets plus 1, 0 none; may be set in a live entry. */
+	__u8 dst_timed, src_timed;
+	__u8 reserved[4];
 };
 
 /*
@@ -211,6 +213,15 @@ enum { SHUNT_CLASS_MAX_CELLS = 256 };
 /* Cells of a full node of a depth. */
 #define SHUNT_NODE4_CELLS(d) ((d) == 0 ? 3 : (d) == 1 ? 97 : (d) == 2 ? 3105 : 99361)
 #define SHUNT_NODE6_CELLS(d) (((22U << (3 * (d))) - 1) / 7)
+
+/*
+ * Which sets of the generation have timed prefixes (maps timed, timed_sets), and of which rules
+ * ask the destination, and the source: the others need not be looked at.
+ */
+struct shunt_timed_ids {
+	__u32 asked[2]; /* bits by index in timed_sets; too many are harmless */
+	__u16 id[SHUNT_MAX_TIMED_SETS]; /* by index in timed_sets, 0: no such set */
+};
 
 /* A set as given: the exact prefixes, ascending, in chunks. Two cells. */
 struct shunt_set_rec {
@@ -284,6 +295,7 @@ static_assert(sizeof(struct shunt_table) == 64, "one cell");
 static_assert(sizeof(struct shunt_entry2) == 64, "one cell");
 static_assert(sizeof(struct shunt_rule2) == 64, "one cell");
 static_assert(sizeof(struct shunt_class) == 64, "one cell");
+static_assert(sizeof(struct shunt_timed_ids) == 64, "one cell");
 static_assert(sizeof(struct shunt_set_rec) == 128, "two cells");
 static_assert(sizeof(struct shunt_prefixes4) == 64, "one cell");
 static_assert(sizeof(struct shunt_prefixes6) == 64, "one cell");

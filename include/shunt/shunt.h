@@ -145,11 +145,20 @@ const char *shunt_rule_grammar(void);
 
 /* ---- sets ------------------------------------------------------------------------------- */
 
+/* A prefix that a set holds for so long, in ns. */
+struct shunt_timed {
+	struct shunt_prefix prefix;
+	uint64_t left;
+};
+
 /* Addresses under a name, which rules may give in place of prefixes. */
 struct shunt_set {
 	char name[SHUNT_NAME_LEN];
 	struct shunt_prefix *v; /* owned; as read: by address, IPv4 first, none twice */
 	size_t n;
+	struct shunt_timed *timed; /* owned; in the same order */
+	size_t n_timed;
+	bool expires; /* as read: it may get prefixes with a timeout at any time */
 };
 
 struct shunt_sets {
@@ -158,12 +167,21 @@ struct shunt_sets {
 };
 
 /*
- * Read prefixes, one a line; '#' begins a comment. Appended to the set's. -EINVAL: err holds
+ * A time: numbers with a unit, d, h, m or s, the largest unit first, as "5m" or "1h30m"; at least
+ * a second, at most SHUNT_TIME_MAX_DAYS. 0 or -EINVAL; *why is a constant text.
+ */
+int shunt_time_parse(uint64_t *ns, const char *text, const char **why);
+/* The same of ns, rounded up to seconds; buf has SHUNT_TIME_STR bytes. Returns buf. */
+char *shunt_time_str(char *buf, uint64_t ns);
+enum { SHUNT_TIME_STR = 24, SHUNT_TIME_MAX_DAYS = 3650 };
+
+/*
+ * Read prefixes, one a line, which may have ` timeout TIME`; '#' begins a comment. Appended to the set's. -EINVAL: err holds
  * "NAME:LINE: ..."; nothing is given to the sink, and the set is as before.
  */
 int shunt_set_parse(struct shunt_set *set, FILE *in, const char *name, char *err,
 		    size_t err_size);
-/* Into the order of a set as read, none twice. */
+/* Its v into the order of a set as read, none twice. */
 int shunt_set_sort(struct shunt_set *set);
 /* As `set` lines of a rule file. */
 void shunt_set_print(FILE *out, const struct shunt_set *set);
@@ -291,14 +309,35 @@ int shunt_confirm(struct shunt *s);
 /* ---- sets of an instance (each change is published by one write too) -------------------------- */
 
 int shunt_sets_read(struct shunt *s, struct shunt_sets *out);
-/* Prefixes into a set, which is made if it is new; those that it has already are no error. */
+/*
+ * Prefixes into a set, which is made if it is new; those that it has already are no error, and what
+ * it held for a time it then holds for good. With those in `timed` it is the other way round: they
+ * begin anew, but one that it holds for good is an error (-EEXIST).
+ */
 int shunt_set_add(struct shunt *s, const struct shunt_set *prefixes);
 /* The set is to hold just these. */
 int shunt_set_load(struct shunt *s, const struct shunt_set *prefixes);
-/* Prefixes out of a set. -ENOENT, and nothing is changed, if one of them is not in it. */
+/* Prefixes (v) out of a set. -ENOENT, and nothing is changed, if one of them is not in it. */
 int shunt_set_take(struct shunt *s, const struct shunt_set *prefixes);
 /* The whole set. -EBUSY if a rule names it. */
 int shunt_set_del(struct shunt *s, const char *name);
+
+/*
+ * An address into a set for a time, by no more than one update of a map: it waits for nobody and
+ * can be done thousands of times a second. -ENOENT without a message if the set has never been
+ * prepared, or is not there any more: shunt_set_prepare(), which makes it if it is new.
+ */
+int shunt_set_learn(struct shunt *s, const char *set, const struct in6_addr *addr, uint64_t ns);
+int shunt_set_prepare(struct shunt *s, const char *set);
+
+/*
+ * Prefixes that have expired take up room until they are collected, which nobody need do in time.
+ * A call looks at a thousand of them or so: 1, there are more; 0, that was the last.
+ */
+struct shunt_collector;
+int shunt_collector_new(struct shunt_collector **out);
+void shunt_collector_free(struct shunt_collector *c);
+int shunt_collect(struct shunt *s, struct shunt_collector *c);
 
 /* ---- what is odd about rules ---------------------------------------------------------------- */
 

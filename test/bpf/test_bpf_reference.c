@@ -27,6 +27,7 @@ enum {
 	MUTATED_RULES = 40,
 	CROWDED_SETS = 40,
 	CROWDED_PACKETS = 4096,
+	TIMED_SETS = 300,
 	DELETED = 30, /* of each, in place */
 };
 
@@ -178,6 +179,40 @@ static void REFERENCE_crowded_rules(void **state)
 	assert_true(with_tables * 2 > CROWDED_SETS);
 }
 
+/*
+ * Sets that hold prefixes for a time, some of which is over; known to the generation from its
+ * beginning, or later, in place.
+ */
+static void REFERENCE_timed_sets(void **state)
+{
+	struct questions *q = *state;
+	struct preparer p = { .questions = q, .options = { .timed = true },
+			      .n_packets = PACKETS, .first = 500001,
+			      .last = 500000 + TIMED_SETS };
+	uint32_t differ = 0;
+
+	assert_int_equal(preparer_start(&p), 0);
+	for (uint64_t seed = p.first; seed <= p.last; seed++) {
+		struct prepared *v = preparer_get(&p, seed);
+		const struct batch_answer *answers = ask(q, v, PACKETS);
+
+		/* Without them the answers would be others. */
+		for (size_t i = 0; i < v->c.sets.n; i++)
+			v->c.sets.v[i].n_timed = 0;
+		for (uint32_t i = 0; i < PACKETS; i++) {
+			const struct shunt_rule *rule = reference_decide(&v->c.rules, &v->c.sets,
+									 &v->packets[i]);
+
+			differ += (rule ? rule->priority : 0) != answers[i].priority;
+		}
+		preparer_give_back(&p, seed);
+	}
+	preparer_end(&p);
+	print_message("# %u of %u packets are decided by what is in sets for a time\n", differ,
+		      TIMED_SETS * PACKETS);
+	assert_true(differ > TIMED_SETS * PACKETS / 200);
+}
+
 /* Do the answers of the program differ from what these rules say? */
 static bool is_noticed(const struct prepared *v, const struct random_case *mutated,
 		       const struct batch_answer *answers)
@@ -231,6 +266,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(REFERENCE_finds_every_kind_of_fault),
 		cmocka_unit_test(REFERENCE_crowded_rules),
+		cmocka_unit_test(REFERENCE_timed_sets),
 		cmocka_unit_test(REFERENCE_ten_million_pairs),
 	};
 

@@ -19,6 +19,7 @@
 
 #include "device.h"
 #include "generation.h"
+#include "timed.h"
 
 enum { IN, OUT };
 
@@ -163,15 +164,68 @@ int questions_down(void **state)
 	return r;
 }
 
+static int find_timed_place(void *ctx, const char *set)
+{
+	return timed_find(ctx, set);
+}
+
+static int load_timed_set(struct shunt *s, const struct shunt_set *set)
+{
+	int place = timed_take(s, set->name), r = place < 0 ? place : 0;
+
+	for (size_t i = 0; i < set->n_timed && !r; i++) {
+		const struct shunt_timed *t = &set->timed[i];
+
+		r = timed_use_length(s, place, &t->prefix);
+		/* What is there twice may have expired once. */
+		if (!r && (t->left || !timed_holds(s, place, &t->prefix)))
+			r = timed_put(s, place, &t->prefix, t->left ? timed_now() + t->left : 1);
+	}
+	return r;
+}
+
+/* What the sets hold for a time is this and nothing else. */
+static int load_timed(struct shunt *s, const struct random_case *c)
+{
+	int r = 0;
+
+	for (int i = 0; i < SHUNT_MAX_TIMED_SETS && !r; i++)
+		r = timed_release(s, i);
+	for (size_t i = 0; i < c->sets.n && !r; i++)
+		if (c->sets.v[i].expires)
+			r = load_timed_set(s, &c->sets.v[i]);
+	return r;
+}
+
+/* The generation that is in force learns of them, set by set. */
+static int announce_timed(struct shunt *s, const struct random_case *c)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < c->sets.n && !r; i++)
+		if (c->sets.v[i].expires)
+			r = generation_time_set(s, c->sets.v[i].name,
+						timed_find(s, c->sets.v[i].name));
+	return r;
+}
+
 int questions_load(struct questions *q, int instance, const struct random_case *c)
 {
-	int fd = compile(&c->rules, &c->sets, &q->names, 1), r;
+	bool later = c->options.timed && c->state & 1; /* in place */
+	struct shunt *s = &q->instances[instance];
+	struct names names = q->names;
+	int fd, r = c->options.timed ? load_timed(s, c) : 0;
 
+	if (r)
+		return r;
+	names.ctx = s;
+	names.timed = c->options.timed && !later ? find_timed_place : NULL;
+	fd = compile(&c->rules, &c->sets, &names, 1);
 	if (fd < 0)
 		return fd;
-	r = generation_publish(&q->instances[instance], fd);
+	r = generation_publish(s, fd);
 	close(fd);
-	return r;
+	return !r && later ? announce_timed(s, c) : r;
 }
 
 /* ---- packets -------------------------------------------------------------------------------- */

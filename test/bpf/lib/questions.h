@@ -25,7 +25,7 @@ struct questions {
 	struct batch batches[QUESTION_INSTANCES];
 	uint32_t ifindex[RANDOM_DEVICES];
 	uint8_t mac[RANDOM_DEVICES][6];
-	struct names names;
+	struct names names; /* but for ctx */
 };
 
 /* cmocka group fixtures: *state is a struct questions. They make a plane, too. */

@@ -64,6 +64,12 @@ static struct shunt_prefix prefix_of(struct random_case *c, const struct shunt_a
 	const struct shunt_prefix *v = set ? set->v : list ? list->v : NULL;
 	size_t n = set ? set->n : list ? list->n : 0;
 
+	if (set && set->n_timed && random_percent(c, 60)) {
+		const struct shunt_timed *t = &set->timed[random_below(c, (uint32_t)set->n_timed)];
+
+		if (shunt_prefix_is_v4(&t->prefix) != v6)
+			return t->prefix;
+	}
 	if (n && !random_percent(c, 15))
 		for (int tries = 0; tries < 4; tries++) {
 			const struct shunt_prefix *p = &v[random_below(c, (uint32_t)n)];

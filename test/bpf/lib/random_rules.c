@@ -407,6 +407,35 @@ static int make_sets(struct random_case *c)
 	return r;
 }
 
+/* Some of the prefixes of some sets are for a time. */
+static int make_timed(struct random_case *c)
+{
+	size_t places = SHUNT_MAX_TIMED_SETS;
+
+	for (size_t i = 0; i < c->sets.n && places; i++) {
+		struct shunt_set *set = &c->sets.v[i];
+		size_t n = 0;
+
+		if (random_percent(c, 25))
+			continue;
+		places--;
+		set->expires = true;
+		set->timed = calloc(set->n + 1, sizeof(*set->timed));
+		if (!set->timed)
+			return -ENOMEM;
+		for (size_t k = 0; k < set->n; k++) {
+			if (random_percent(c, 40))
+				set->v[n++] = set->v[k];
+			else
+				set->timed[set->n_timed++] = (struct shunt_timed){
+					set->v[k], random_percent(c, 70) ? RANDOM_LEFT : 0,
+				};
+		}
+		set->n = n;
+	}
+	return 0;
+}
+
 static uint8_t odd(struct random_case *c)
 {
 	static const uint8_t odds[] = { 0, 0, 10, 30, 60, 95 };
@@ -502,6 +531,8 @@ int random_case_make(struct random_case *c, uint64_t seed, const struct random_o
 	make_pools(c);
 	n = how_many_rules(c);
 	r = make_sets(c);
+	if (!r && options->timed)
+		r = make_timed(c);
 	for (size_t i = 0; i < n && !r; i++) {
 		r = random_rule(c, &rule);
 		if (!r)
@@ -519,7 +550,7 @@ void random_case_clear(struct random_case *c)
 {
 	shunt_rules_clear(&c->rules);
 	for (size_t i = 0; i < c->sets.n; i++)
-		free(c->sets.v[i].v);
+		shunt_set_clear(&c->sets.v[i]);
 	free(c->sets.v);
 	memset(c, 0, sizeof(*c));
 }

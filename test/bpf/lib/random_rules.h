@@ -27,8 +27,12 @@ struct random_options {
 	bool no_sender; /* neither uid nor cgroup */
 	size_t max_rules; /* 0: as it falls */
 	bool crowded; /* some thousand rules of few addresses and any ranges of ports */
+	bool timed; /* sets hold some prefixes for a time, which may be over: left is 0 */
 	bool large; /* a first rule of so many entries that others are not on the first page */
 };
+
+/* What is left of the time of a prefix that does not expire in a test. */
+#define RANDOM_LEFT (3600ULL * 1000000000)
 
 /* Percent of the rules that have a part. */
 struct random_odds {

@@ -29,6 +29,15 @@ const struct shunt_set *reference_set(const struct shunt_sets *sets, const char 
 	return NULL;
 }
 
+/* For good, or for a time that is not over. */
+static bool set_has(const struct shunt_set *set, bool v6, const struct in6_addr *a)
+{
+	for (size_t i = 0; i < set->n_timed; i++)
+		if (set->timed[i].left && prefix_has(&set->timed[i].prefix, v6, a))
+			return true;
+	return list_has(set->v, set->n, v6, a);
+}
+
 static bool addrs_have(const struct shunt_addrs *list, const struct shunt_sets *sets, bool v6,
 		       const struct in6_addr *a)
 {
@@ -39,7 +48,7 @@ static bool addrs_have(const struct shunt_addrs *list, const struct shunt_sets *
 	if (!list->set[0])
 		return list_has(list->v, list->n, v6, a) != list->negated;
 	set = reference_set(sets, list->set);
-	return (set && list_has(set->v, set->n, v6, a)) != list->negated;
+	return (set && set_has(set, v6, a)) != list->negated;
 }
 
 static bool ports_have(const struct shunt_ports *list, uint16_t port)

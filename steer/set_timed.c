@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "set_timed.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "change.h"
+#include "cleanup.h"
+#include "generation.h"
+#include "name.h"
+#include "timed.h"
+
+/* A generation in which the set has its place. */
+static int prepare_anew(struct shunt *s)
+{
+	struct shunt_config config = {};
+	int r = generation_read_locked(s, &config);
+
+	if (!r)
+		r = generation_replace(s, &config, NULL);
+	shunt_config_clear(&config);
+	return r;
+}
+
+int set_timed_prepare(struct shunt *s, const char *name)
+{
+	int place = timed_take(s, name), r;
+
+	if (place < 0)
+		return place;
+	r = generation_time_set(s, name, place);
+	if (r == -ENOSPC)
+		r = prepare_anew(s);
+	return r ? r : place;
+}
+
+int set_timed_announce(struct shunt *s, const struct shunt_set *set)
+{
+	int place = set->n_timed ? timed_take(s, set->name) : 0;
+
+	return place < 0 ? place : 0;
+}
+
+static int no_room(const struct shunt_prefix *p)
+{
+	char text[SHUNT_PREFIX_STR];
+
+	return shunt_err(-E2BIG, "no room for %s: all sets together hold at most %d prefixes with a "
+			 "timeout: delete some with 'shuntctl set del', or use shorter timeouts",
+			 shunt_prefix_str(text, p), SHUNT_MAX_TIMED);
+}
+
+static int put(struct shunt *s, int place, const struct shunt_timed *t, uint64_t now)
+{
+	int r = timed_use_length(s, place, &t->prefix);
+
+	if (!r)
+		r = timed_put(s, place, &t->prefix, now + t->left);
+	if (r != -E2BIG)
+		return r;
+	r = timed_collect(s);
+	if (!r)
+		r = timed_put(s, place, &t->prefix, now + t->left);
+	return r == -E2BIG ? no_room(&t->prefix) : r;
+}
+
+int set_timed_add(struct shunt *s, const struct shunt_set *set)
+{
+	int place = set->n_timed ? set_timed_prepare(s, set->name) : 0;
+	uint64_t now = timed_now();
+	int r = place < 0 ? place : 0;
+
+	for (size_t i = 0; i < set->n_timed && !r; i++)
+		r = put(s, place, &set->timed[i], now);
+	return r;
+}
+
+int set_timed_check(struct shunt *s, const struct shunt_set *set)
+{
+	char text[SHUNT_PREFIX_STR];
+	struct arena a;
+	int r = set->n_timed ? generation_open(&a, s) : -ENOENT;
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	for (size_t i = 0; i < set->n_timed && !r; i++) {
+		r = change_set_holds(&a, set->name, &set->timed[i].prefix);
+		if (r > 0)
+			r = shunt_err(-EEXIST, "set '%s' holds %s for good: delete it first, so that "
+				      "it can be added with a timeout", set->name,
+				      shunt_prefix_str(text, &set->timed[i].prefix));
+	}
+	arena_release(&a);
+	return r;
+}
+
+int set_timed_drop(struct shunt *s, const struct shunt_set *set)
+{
+	int place = timed_find(s, set->name);
+
+	if (place < 0)
+		return place == -ENOENT ? 0 : place;
+	for (size_t i = 0; i < set->n; i++)
+		timed_drop(s, place, &set->v[i]);
+	return 0;
+}
+
+int set_timed_clear(struct shunt *s, const char *name)
+{
+	int place = timed_find(s, name);
+
+	if (place < 0)
+		return place == -ENOENT ? 0 : place;
+	return timed_drop_all(s, place);
+}
+
+/* Those that it holds for good into lasting->v, which has room; the others it must hold, too. */
+static int split(struct shunt *s, int place, const struct arena *a, const struct shunt_set *set,
+		 struct shunt_set *lasting)
+{
+	char text[SHUNT_PREFIX_STR];
+	int r = 0;
+
+	for (size_t i = 0; i < set->n && r >= 0; i++) {
+		r = change_set_holds(a, set->name, &set->v[i]);
+		if (r > 0)
+			lasting->v[lasting->n++] = set->v[i];
+		else if (!r && !timed_holds(s, place, &set->v[i]))
+			r = shunt_err(-ENOENT, "set '%s' does not hold %s", set->name,
+				      shunt_prefix_str(text, &set->v[i]));
+	}
+	return r < 0 ? r : 0;
+}
+
+int set_timed_split(struct shunt *s, const struct shunt_set *set, struct shunt_set *lasting)
+{
+	int place = timed_find(s, set->name), r;
+	struct arena a;
+
+	memcpy(lasting->name, set->name, sizeof(lasting->name));
+	lasting->v = calloc(set->n + 1, sizeof(*lasting->v));
+	if (!lasting->v)
+		return shunt_err(-ENOMEM, "out of memory");
+	r = place < 0 ? place : generation_open(&a, s);
+	if (r == -ENOENT) {
+		memcpy(lasting->v, set->v, set->n * sizeof(*set->v));
+		lasting->n = set->n;
+		return 0;
+	}
+	if (r)
+		return r;
+	r = split(s, place, &a, set, lasting);
+	arena_release(&a);
+	return r;
+}
+
+/* ---- learning --------------------------------------------------------------------------------- */
+
+int shunt_set_prepare(struct shunt *s, const char *set)
+{
+	_cleanup_close_ int lock = -1;
+	struct shunt_set empty = {};
+	int r;
+
+	if (!name_is_valid(set))
+		return shunt_err(-EINVAL, "set '%s': " NAME_RULE, set);
+	memcpy(empty.name, set, strlen(set));
+	r = shunt_set_add(s, &empty);
+	if (r)
+		return r;
+	lock = instance_lock(s);
+	r = lock < 0 ? lock : set_timed_prepare(s, set);
+	return r < 0 ? r : 0;
+}
+
+int shunt_set_learn(struct shunt *s, const char *set, const struct in6_addr *addr, uint64_t ns)
+{
+	const struct shunt_prefix p = { .addr = *addr, .len = 128 };
+	int place = timed_name_place(s, set), r;
+
+	if (place < 0 || !timed_is_named(s, place, set))
+		place = timed_find(s, set);
+	if (place < 0)
+		return place;
+	r = timed_put(s, place, &p, timed_now() + ns);
+	return r == -E2BIG ? no_room(&p) : r;
+}
