@@ -444,10 +444,23 @@ static __always_inline bool is_known_flow(struct run *r, struct bpf_sock *sk)
 	return is_ours(sk) && (sk->state != STATE_TIME_WAIT || is_for_time_wait(r));
 }
 
+/*
+ * A full socket is found by the stack itself, and with it the route that it keeps for what it
+ * receives. A packet that has its socket already is looked up in the FIB each time, with all the
+ * rules: net/ipv4/ip_input.c, ip_rcv_finish_core. The mark is for packets before there is a route.
+ */
+static __always_inline bool deliver(struct run *r, struct bpf_sock *sk)
+{
+	if (sk->state == STATE_TIME_WAIT || sk->state == STATE_NEW_SYN_RECV)
+		return assign(r, sk);
+	r->skb->mark |= steer_mark;
+	return true;
+}
+
 /* A packet that belongs to an existing socket. */
 static __always_inline int known_flow(struct run *r, struct bpf_sock *sk)
 {
-	if (!is_known_flow(r, sk) || !assign(r, sk))
+	if (!is_known_flow(r, sk) || !deliver(r, sk))
 		return leave(r, SHUNT_CTR_FOREIGN_SOCKET, NEXT);
 	note_frag(r);
 	return leave(r, SHUNT_CTR_STEER_FLOW, NEXT);
