@@ -345,7 +345,7 @@ stop_shuntd() {
 }
 
 start_shuntd() {
-	local until=$((SECONDS + 15)) pid
+	local until=$((SECONDS + 60)) pid
 
 	if [[ -z $CHANGED ]] && pid=$(shuntd_pid); then
 		return 0
@@ -363,7 +363,7 @@ start_shuntd() {
 			rm -f "$PID_FILE"
 			die 'shuntd ended at once, as said above'
 		fi
-		((SECONDS < until)) || die "shuntd is not ready after 15 s: look at '$LOG_FILE'"
+		((SECONDS < until)) || die "shuntd is not ready after 60 s: look at '$LOG_FILE'"
 		sleep 0.1
 	done
 }
@@ -386,11 +386,11 @@ start_by_hand() {
 
 # shuntd finds a steering that is new within half a second.
 wait_until_served() {
-	local until=$((SECONDS + 15))
+	local until=$((SECONDS + 60))
 
 	until shuntctl target list | grep "^$TARGET:" | grep -qv ' 0 IPv4 and 0 IPv6 '; do
 		((SECONDS < until)) ||
-			die "shuntd has not registered target '$TARGET' after 15 s: see its log"
+			die "shuntd has not registered target '$TARGET' after 60 s: see its log"
 		sleep 0.1
 	done
 }

@@ -35,6 +35,7 @@ struct race {
 	struct shunt_config config[2];
 	uint64_t rng;
 	atomic_bool done;
+	atomic_uint packets;
 	int failed; /* changes */
 };
 
@@ -51,7 +52,8 @@ static void *change_all_the_time(void *arg)
 	if (shunt_open(&race->s, &(struct shunt_where){})) {
 		race->failed = 1;
 	} else {
-		for (unsigned int i = 0; i < CHANGES; i++)
+		/* More of them where the packets come slowly. */
+		for (unsigned int i = 0; i < CHANGES || atomic_load(&race->packets) <= AT_LEAST; i++)
 			race->change(race, i);
 		shunt_close(race->s);
 	}
@@ -91,6 +93,7 @@ static void race_against(struct race *race, unsigned int ports)
 	for (unsigned int i = 0; !atomic_load(&race->done); i++) {
 		build(&f, p, i & 1, (uint16_t)(FIRST_PORT + i / 2 % ports));
 		run_packets(p, &f);
+		atomic_fetch_add(&race->packets, PACKETS_AT_ONCE);
 	}
 	pthread_join(thread, NULL);
 	plane_sync(p);
@@ -99,7 +102,7 @@ static void race_against(struct race *race, unsigned int ports)
 	assert_int_equal(p->counters[SHUNT_CTR_RULE_DROP] - before[SHUNT_CTR_RULE_DROP], 0);
 	assert_int_equal(p->counters[SHUNT_CTR_NO_MATCH] - before[SHUNT_CTR_NO_MATCH], 0);
 	assert_true(passed > AT_LEAST);
-	print_message("           %llu packets during %d changes\n", (unsigned long long)passed,
+	print_message("           %llu packets during %d changes or more\n", (unsigned long long)passed,
 		      CHANGES);
 }
 

@@ -111,7 +111,7 @@ many() {
 		"$LAB_BUILD/shuntctl" --json rule check "$T/$f" >"$T/$f.found"
 		took=$(((${EPOCHREALTIME/./} - took) / 1000))
 		echo "-- $f: $took ms, $(jq -c 'group_by(.kind) | map([.[0].kind, length])' "$T/$f.found")" >&2
-		at_most "ms for $f" $took 20000
+		in_time "$f" $took 20000
 	done
 	# 256 rules together.
 	same 'of the last rule' "$(jq -c '[.[] | select(.rule == 100001) | [.kind, .by[0], .by[-1], (.by | length)]]' "$T/apart.found")" \

@@ -14,7 +14,7 @@ sock() {
 
 # ask REQUEST: the answer, as it comes
 ask() {
-	printf '%s\n' "$1" | socat -t 5 - "UNIX-CONNECT:$(sock)"
+	printf '%s\n' "$1" | socat -t 60 - "UNIX-CONNECT:$(sock)"
 }
 
 # hold COUNT NAME: idle flows of cl
@@ -152,7 +152,7 @@ killed_both_ends() {
 drained() {
 	lab_with_shuntd "$1"
 	hold 20 held
-	ctl proxy drain --timeout 20
+	ctl proxy drain --timeout 100
 	wait_for 2 'ctl --json status | jq -e ".targets[] | select(.name == \"default\") |
 		.live_v4 == 0 and .live_v6 == 0"'
 	same state "$(proxy status | jq -r .state)" draining
@@ -198,8 +198,8 @@ bad_requests() {
 	done
 	same 'answer to a good one' "$(ask '1 status' | tail -n 1)" '{"end":"ok"}'
 	# No newline: nothing to answer, and the connection ends.
-	same 'answer to half a request' "$(printf '1 stat' | socat -t 5 - "UNIX-CONNECT:$(sock)")" ''
-	head -c 100000 /dev/zero | socat -t 5 - "UNIX-CONNECT:$(sock)" >"$T/zeros" || true
+	same 'answer to half a request' "$(printf '1 stat' | socat -t 60 - "UNIX-CONNECT:$(sock)")" ''
+	head -c 100000 /dev/zero | socat -t 60 - "UNIX-CONNECT:$(sock)" >"$T/zeros" || true
 	alive shuntd
 	proxy status | jq -e '.state == "serving"' >&2
 }
@@ -239,7 +239,7 @@ signal.pause()' "$(sock)"
 under_load() {
 	lab_with_shuntd 4
 	hold 2000 held
-	start load cl "$flowgen" rate 1000 4 "$SV_U:7000"
+	start load cl "$flowgen" rate 1000 4 "$SV_U:7000" -c 200
 	while alive load; do
 		at_least 'flows in the list' "$(proxy list | jq length)" 2000
 		proxy status | jq -e '.threads | length > 0' >/dev/null

@@ -17,7 +17,7 @@ took_ms() {
 
 # reset_by ADDR:PORT: connect, and expect nothing but a reset
 reset_by() {
-	in_ns cl "$tcploop" -t 8 connect-reset "$1"
+	in_ns cl "$tcploop" connect-reset "$1"
 }
 
 dead_lab() {
@@ -30,9 +30,10 @@ dead_lab() {
 
 closed() {
 	dead_lab "$1" "$2"
-	at_most 'time to the reset, ms' "$(took_ms reset_by "$SV_U:7001")" 999
-	wait_for 2 '(($(proxied ended_refused) == 1))'
-	same accepted "$(proxied accepted)" 1
+	reset_by "$SV_U:7001"
+	# At once: not by the timeout, which has another reason.
+	becomes 'ended as refused' 1 proxied ended_refused
+	becomes accepted 1 proxied accepted
 }
 
 # The server's answers have no way back.
@@ -43,7 +44,7 @@ filtered() {
 	ip -n sv route add blackhole "$GW_U/$HOSTLEN"
 	ms=$(took_ms reset_by "$SV_U:7000")
 	at_least 'time to the reset, ms' "$ms" 1900
-	at_most 'time to the reset, ms' "$ms" 3000
+	at_most 'time to the reset, ms' "$ms" 20000 # SYNs alone would go on for two minutes
 	wait_for 2 '(($(proxied ended_timeout) == 1))'
 }
 
@@ -52,8 +53,8 @@ unroutable() {
 
 	dead_lab "$1" "$2"
 	(($1 == 4)) || nowhere='[2001:db8:77::7]'
-	at_most 'time to the reset, ms' "$(took_ms reset_by "$nowhere:7000")" 999
-	wait_for 2 '(($(proxied ended_unreachable) == 1))'
+	reset_by "$nowhere:7000"
+	becomes 'ended as unreachable' 1 proxied ended_unreachable
 }
 
 # A hundred flows can be open to one server, and no more.
@@ -67,11 +68,11 @@ no_port() {
 	up
 	rules '100 in tcp to any port 7000 proxy'
 	shuntd --splice "$2"
-	start held cl "$flowgen" hold 150 "$SV_U:7000" --stuck 2
+	start held cl "$flowgen" hold 150 "$SV_U:7000"
 	wait_for 10 "[[ -s $T/held.out ]]"
 	at_most 'flows that are served' "$(jq .served "$T/held.out")" 100
 	at_least 'flows that are served' "$(jq .served "$T/held.out")" 90
-	same 'flows without a port' "$(proxied ended_no-port)" $((150 - $(jq .served "$T/held.out")))
+	becomes 'flows without a port' $((150 - $(jq .served "$T/held.out"))) proxied ended_no-port
 	reset_by "$SV_U:7000"
 	# The server closes first, so that TIME_WAIT is there and the ports are free at once.
 	stop server

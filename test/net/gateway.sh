@@ -120,7 +120,7 @@ refused_upstream() {
 	shuntd
 	# Nobody listens on the server's port: the client must see a reset and no byte.
 	must_fail '56|7' '.*' fetch cl "http://$SV_U:9/hello"
-	same 'refused by the server' "$(proxied ended_refused)" 1
+	becomes 'refused by the server' 1 proxied ended_refused
 	hello_from "$GW_U" "http://$SV_U/hello"
 }
 

@@ -31,14 +31,14 @@ by_user() {
 	shuntd
 	user_fetches 1005 "http://$SV_U/hello"
 	same 'flows of the rule' "$(rule_flows 100)" 1
-	same 'accepted by shuntd' "$(proxied accepted)" 1
+	becomes 'accepted by shuntd' 1 proxied accepted
 	user_fetches 0 "http://$SV_U/hello"
 	user_fetches 1011 "http://$SV_U/hello"
 	user_fetches 1005 "http://$SV_U:8080/hello"
 	same 'flows of the rule, after others' "$(rule_flows 100)" 1
 	fetch_hello cl "http://$SV_U/hello"
 	same 'flows of the rule, after a forwarded one' "$(rule_flows 100)" 1
-	same 'accepted by shuntd at the end' "$(proxied accepted)" 1
+	becomes 'accepted by shuntd at the end' 1 proxied accepted
 	wait_for 5 '(($(requests sv) == 5))'
 }
 
@@ -54,7 +54,7 @@ never_itself() {
 	in_ns gw "$flowgen" client "$SV_U:7000" -n 200 -c 50 >&2
 	flows_right 200
 	same 'flows of the rule' "$(rule_flows 100)" 200
-	same 'accepted by shuntd' "$(proxied accepted)" 200
+	becomes 'accepted by shuntd' 200 proxied accepted
 }
 
 large() {
@@ -70,8 +70,8 @@ large() {
 	shuntd
 	as_user 1000 "$flowgen" client "$SV_U:7000" --up $size --down $size --order free >&2
 	flows_right 1
-	same 'accepted by shuntd' "$(proxied accepted)" 1
-	same 'bytes through shuntd' "$(proxied bytes_down)" "$(flow_report .sent)"
+	becomes 'accepted by shuntd' 1 proxied accepted
+	becomes 'bytes through shuntd' "$(flow_report .sent)" proxied bytes_down
 }
 
 no_proxy() {

@@ -131,10 +131,10 @@ ports() {
 	lab_up
 	up
 	start_ready taken gw "$tcploop" -t 60 listen 15001 accept
-	refuses 1 '15001' in_ns gw timeout 5 "$LAB_BUILD/shuntd" --port 15001 --workers 1
+	refuses 1 '15001' in_ns gw "$LAB_BUILD/shuntd" --port 15001 --workers 1
 	stop taken KILL
 	start_ready shuntd gw "$LAB_BUILD/shuntd" --port 15001 --workers 1
-	must_fail 1 'another shuntd' in_ns gw timeout 5 "$LAB_BUILD/shuntd"
+	must_fail 1 'another shuntd' in_ns gw "$LAB_BUILD/shuntd"
 }
 
 # What others have in the same places is left alone, by `up` and by `down`.

@@ -34,7 +34,7 @@ refused() {
 
 	before=$(proxied "ended_$2")
 	must_fail 1 '' in_ns "$1" "$flowgen" client "$SV_U:7000" --max-size 100
-	same "flows that ended as $2" "$(proxied "ended_$2")" $((before + 1))
+	becomes "flows that ended as $2" $((before + 1)) proxied "ended_$2"
 }
 
 connections() {
@@ -60,19 +60,18 @@ source_connections() {
 
 # rate 4|6 OPTION REASON: 10 at once, then 10 in a second; tries come faster than that
 rate() {
-	local i report passed=0 took start
+	local passed took start
 
 	setup "$1" "$2" 10
 	start=${EPOCHREALTIME/./}
-	for ((i = 0; i < 6; i++)); do
-		report=$(in_ns cl "$flowgen" client "$SV_U:7000" -n 5 --max-size 100) || true
-		passed=$((passed + $(jq .ok <<<"$report")))
-	done
+	# At once: what takes a while gets new ones meanwhile, and more than 100 take no 9 s.
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 100 --max-size 100 >"$T/report" || true
+	passed=$(jq .ok "$T/report")
 	took=$(((${EPOCHREALTIME/./} - start) / 1000 + 1))
 	at_least 'connections that passed' $passed 10
 	at_most 'connections that passed' $passed $((10 + took / 100 + 1))
-	at_least 'connections reset' "$(proxied "ended_$3")" 1
-	same 'passed or reset' $(($(proxied "ended_$3") + passed)) "$(proxied accepted)"
+	at_least 'connections reset' "$(jq .resets "$T/report")" 1
+	becomes 'connections refused' $((100 - passed)) proxied "ended_$3"
 	if [[ $2 == --limit-source-rate ]]; then
 		say 'the other client has its own'
 		served cl2 10
@@ -93,7 +92,7 @@ bytes() {
 	flows_right 2
 	# An eighth of a second's worth is free, and nobody waits for the last chunk.
 	at_least 'ms for the bytes' $took $((size * 1000 / limit - 175))
-	at_most 'ms for the bytes' $took $((size * 2000 / limit))
+	in_time 'the bytes' $took $((size * 1000 / limit))
 	# Reading waits for a time, it does not ask again and again.
 	at_least 'pauses' "$(proxied byte_pauses)" 10
 	at_most 'pauses' "$(proxied byte_pauses)" $((size / 16384))
@@ -101,7 +100,7 @@ bytes() {
 
 # Each of two clients has its own, at the same time.
 source_bytes() {
-	local size=3000000 limit=2000000 start took
+	local size=3000000 limit=400000 start took
 
 	setup "$1" --limit-source-bytes $limit
 	start=${EPOCHREALTIME/./}
@@ -109,7 +108,8 @@ source_bytes() {
 	in_ns cl "$flowgen" client "$SV_U:7000" --up 10 --down $size >&2
 	finish other
 	took=$(((${EPOCHREALTIME/./} - start) / 1000))
-	at_least 'ms for the bytes' $took $((size * 1000 / limit - 175))
+	at_least 'ms for the bytes' $took $((size * 1000 / limit - 400))
+	# If they shared it, twice as long.
 	at_most 'ms for the bytes of both' $took $((size * 1900 / limit))
 }
 

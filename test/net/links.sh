@@ -71,7 +71,7 @@ tun_routed() {
 	same 'flows' "$(rule_flows 100)" 2
 	at_least 'routed, to tn' "$(counter routed)" 8
 	at_least 'left to the kernel, from tn' "$(counter route_other)" 8
-	n=$(counter routed)
+	n=$(settled_counter routed)
 	fetch_hello tn "http://$SV_U:8080/hello"
 	same 'routed, after another port' "$(counter routed)" "$n"
 	stop nginx-tn
@@ -91,7 +91,7 @@ tun_out() {
 	in_ns gw "$flowgen" client "$( (($2 == 4)) && echo 10.4.0.2 || echo '[fd04::2]'):7000" -n 100 \
 		--max-size 100K >&2
 	flows_right 100
-	same accepted "$(proxied accepted)" 100
+	becomes accepted 100 proxied accepted
 	stop shuntd
 	ctl down
 	stop wire

@@ -60,7 +60,7 @@ own_port() {
 	knock gw $outside $inside
 	(($1 == 4)) || knock cl "[${local_c0}%25eth0]"
 	at_most 'what shuntd accepted' "$(proxied accepted)" $KNOCKS
-	same 'of these, refused as its own' "$(proxied ended_self)" "$(proxied accepted)"
+	becomes 'of these, refused as its own' "$(proxied accepted)" proxied ended_self
 	at_least 'refused as its own, in tc or in shuntd' \
 		$(($(counter reject_self) + $(proxied ended_self))) 1
 	wait_for 2 "((\$(shuntd_fds) == $fds))"
@@ -93,7 +93,7 @@ own_connections() {
 	shuntd --source "$1"
 	in_ns cl "$flowgen" client "$SV_U:7000" -n $flows -c 100 --max-size 2K >&2
 	flows_right $flows
-	same accepted "$(proxied accepted)" $flows
+	becomes accepted $flows proxied accepted
 	# A SYN that is sent again before it is answered counts again.
 	at_least 'flows of the rule' "$(rule_flows 100)" $flows
 	at_most 'flows of the rule' "$(rule_flows 100)" $((flows + 10))

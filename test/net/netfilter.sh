@@ -60,7 +60,7 @@ redirected() {
 	# A port without a rule goes past.
 	fetch_hello cl "http://$SV_U:8080/hello"
 	same 'at another port the server saw' "$(seen sv | cut -d' ' -f1)" "$CL"
-	same 'flows of shuntd' "$(proxied accepted)" 10
+	becomes 'flows of shuntd' 10 proxied accepted
 	nft_gone
 }
 
@@ -68,11 +68,11 @@ redirected() {
 knocked() {
 	netfilter_lab "$1" --original-destination conntrack
 	must_fail '7|52|56' '' fetch cl "http://$GW_C_U:$PORT/hello"
-	same 'refused, unknown' "$(proxied ended_error)" 1
+	becomes 'refused, unknown' 1 proxied ended_error
 	redirect # from now on there is conntrack
 	must_fail '7|52|56' '' fetch cl "http://$GW_C_U:$PORT/hello"
-	same 'refused, to itself' "$(proxied ended_self)" 1
-	same 'accepted' "$(proxied accepted)" 2
+	becomes 'refused, to itself' 1 proxied ended_self
+	becomes 'accepted' 2 proxied accepted
 	proxied_hello
 	nft_gone
 }

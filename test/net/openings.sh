@@ -40,8 +40,8 @@ closed_at_once() {
 	in_ns cl "$tcploop" repeat:$n connect "$SV_U:7000" expect-eof close >&2
 	finish end
 	wait_for 5 '(($(proxied active) == 0))'
-	same 'ended in good order' "$(proxied ended_fin)" $n
-	same 'refused' "$(proxied ended_refused)" 1
+	becomes 'ended in good order' $n proxied ended_fin
+	becomes 'refused' 1 proxied ended_refused
 	# A pipe that is kept for the next stream has two.
 	at_most 'descriptors of the worker' "$(descriptors)" $((before + 4))
 }
@@ -56,9 +56,9 @@ fast_open() {
 		expect-eof close
 	in_ns cl "$tcploop" fastopen repeat:$n connect "$SV_U:7000" send:1000 recv:1000 close >&2
 	finish end
-	same accepted "$(proxied accepted)" $n
+	becomes accepted $n proxied accepted
 	wait_for 5 '(($(proxied ended_fin) == $(proxied accepted)))'
-	same 'bytes up' "$(proxied bytes_up)" $((n * 1000))
+	becomes 'bytes up' $((n * 1000)) proxied bytes_up
 }
 
 # A client of Multipath TCP gets a plain connection.
@@ -68,7 +68,7 @@ multipath() {
 	start_ready end sv "$tcploop" mptcp listen 7000 accept recv:200000 send:200000 expect-eof
 	in_ns cl "$tcploop" mptcp connect "$SV_U:7000" send:200000 recv:200000 close >&2
 	finish end
-	same accepted "$(proxied accepted)" 1
+	becomes accepted 1 proxied accepted
 	same 'connections that fell back to TCP' "$(nsenter --net=/run/netns/cl nstat -asz \
 		'MPTcpExtMPCapableFallbackSYNACK' 'MPTcpExtMPCapableFallbackACK' |
 		awk '/Fallback/ { n += $2 } END { print (n > 0) }')" 1
@@ -83,7 +83,7 @@ options() {
 	flow_server
 	in_ns cl "$flowgen" client "$SV_U:7000" -n 200 -c 50 --max-size 200K >&2
 	flows_right 200
-	same accepted "$(proxied accepted)" 200
+	becomes accepted 200 proxied accepted
 }
 
 # A path with small packets, and clients that say so.
@@ -96,7 +96,7 @@ small_packets() {
 	flow_server
 	in_ns cl "$flowgen" client "$SV_U:7000" -n 50 -c 10 --max-size 100K >&2
 	flows_right 50
-	same accepted "$(proxied accepted)" 50
+	becomes accepted 50 proxied accepted
 }
 
 # Urgent data stay in the stream, where the receiver finds them in line.
@@ -107,7 +107,7 @@ urgent() {
 	in_ns cl "$tcploop" -v connect "$SV_U:7000" oobinline send-urgent:5 recv:5 send:9999 \
 		send-urgent:1 send:20000 shut-wr recv:1003 expect-eof close >&2
 	finish end || fail "the server's end: $(tail -n 1 "$T/end.err")"
-	same accepted "$(proxied accepted)" 1
+	becomes accepted 1 proxied accepted
 }
 
 # Windows that close and open again.
@@ -120,7 +120,7 @@ zero_window() {
 	: >"$T/go"
 	finish upload
 	finish end
-	same 'bytes up' "$(proxied bytes_up)" 3000000
+	becomes 'bytes up' 3000000 proxied bytes_up
 }
 
 # Somebody asks, again and again, whether there is room.
@@ -131,16 +131,19 @@ closed_windows() {
 
 # The client says nothing before it has seen the banner.
 banner() {
-	local ms
+	local ms=9999 round
 
 	open_lab "$1" "$2"
-	start_ready end sv "$tcploop" listen 7000 repeat:50 accept send:20 expect-eof close
-	ms=${EPOCHREALTIME/./}
-	in_ns cl "$tcploop" repeat:50 connect "$SV_U:7000" recv:20 close >&2
-	ms=$(((${EPOCHREALTIME/./} - ms) / 1000))
-	finish end
-	same accepted "$(proxied accepted)" 50
-	# A delayed acknowledgement or a timer in each would be 2 s and more.
+	# A delayed acknowledgement or a timer in each would be 2 s and more, each time; a machine
+	# that does something else meanwhile is not that slow each time.
+	for ((round = 1; round <= 10 && ms > 1900; round++)); do
+		start_ready end sv "$tcploop" listen 7000 repeat:50 accept send:20 expect-eof close
+		ms=${EPOCHREALTIME/./}
+		in_ns cl "$tcploop" repeat:50 connect "$SV_U:7000" recv:20 close >&2
+		ms=$(((${EPOCHREALTIME/./} - ms) / 1000))
+		finish end
+	done
+	becomes accepted $((50 * (round - 1))) proxied accepted
 	at_most 'time for 50 banners, ms' $ms 1900
 }
 
@@ -148,9 +151,9 @@ banner() {
 restarted() {
 	open_lab "$1" "$2"
 	flow_server
-	start end sv "$tcploop" -t 20 listen 80 accept recv:5 send:5 wait-file:"$T/over"
+	start end sv "$tcploop" listen 80 accept recv:5 send:5 wait-file:"$T/over"
 	wait_for 5 "grep -q ^ready '$T/end.err'"
-	start talk cl "$tcploop" -t 20 connect "$SV_U:80" send:5 recv:5 make-file:"$T/up" \
+	start talk cl "$tcploop" connect "$SV_U:80" send:5 recv:5 make-file:"$T/up" \
 		wait-file:"$T/again" expect-rst
 	wait_for 5 "[[ -e '$T/up' ]]"
 	stop shuntd KILL

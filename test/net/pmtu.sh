@@ -59,17 +59,17 @@ towards_server() {
 	up -i w0
 	rules '100 in on c0 tcp to any port 7000 proxy'
 	shuntd --source "$1"
-	in_ns cl "$flowgen" client "$FAR_U:7000" --up 2M --down 2M --stuck 5 >&2
+	in_ns cl "$flowgen" client "$FAR_U:7000" --up 2M --down 2M >&2
 	flows_right 1
-	same accepted "$(proxied accepted)" 1
+	becomes accepted 1 proxied accepted
 	case $1 in
 	proxy) ;;
 	*) at_least 'ICMP errors given to our socket' "$(counter steer_icmp)" 1 ;;
 	esac
 	ctl rule flush
-	in_ns cl "$flowgen" client "$FAR_U:7000" --up 2M --down 2M --stuck 5 >&2
+	in_ns cl "$flowgen" client "$FAR_U:7000" --up 2M --down 2M >&2
 	flows_right 2
-	same accepted "$(proxied accepted)" 1
+	becomes accepted 1 proxied accepted
 }
 
 # The client's leg, from the server's address.
@@ -80,9 +80,9 @@ towards_client() {
 	ctl up -i w0 -i u0
 	rules '100 in on w0 tcp to any port 7000 proxy'
 	shuntd --source "$1"
-	in_ns far "$flowgen" client "$SV_U:7000" --up 2M --down 2M --stuck 5 >&2
+	in_ns far "$flowgen" client "$SV_U:7000" --up 2M --down 2M >&2
 	flows_right 1
-	same accepted "$(proxied accepted)" 1
+	becomes accepted 1 proxied accepted
 	at_least 'ICMP errors given to our socket' "$(counter steer_icmp)" 1
 }
 

@@ -110,7 +110,7 @@ time_wait() {
 	same 'ports in TIME_WAIT' "$(nsenter --net=/run/netns/gw \
 		ss -Htn state time-wait "( dport = :7000 )" | wc -l)" 4
 	at_least 'ports used again' "$(proxied port_retries)" 36
-	same 'flows without a port' "$(proxied ended_no-port)" 0
+	becomes 'flows without a port' 0 proxied ended_no-port
 }
 
 # No port to one upstream: another one has its own.
@@ -121,9 +121,9 @@ other_upstream() {
 		"upstreams: ['$SV_U:7000', '$( ((FAM == 4)) && echo 10.2.0.9 || echo '[fd02::9]'):7000']"
 	ip -n sv addr add "$( ((FAM == 4)) && echo 10.2.0.9/24 || echo fd02::9/64)" dev eth0 nodad
 	held two 2
-	same 'other upstreams' "$(proxied upstream_retries)" 1
+	becomes 'other upstreams' 1 proxied upstream_retries
 	# That is no fault of theirs.
-	same 'upstreams out' "$(proxied upstreams_out)" 0
+	becomes 'upstreams out' 0 proxied upstreams_out
 }
 
 for fam in 4 6; do

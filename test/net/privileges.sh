@@ -23,7 +23,7 @@ worker_has_one_capability() {
 	rules '100 in tcp to any port 80 proxy'
 	shuntd
 	fetch_hello cl "http://$SV_U/hello"
-	same 'flows of shuntd' "$(proxied accepted)" 1
+	becomes 'flows of shuntd' 1 proxied accepted
 	pid=$(pgrep -P "${PIDS[shuntd]}")
 	sanitizer=$(lab_sanitizer)
 	for task in "/proc/$pid/task"/*; do

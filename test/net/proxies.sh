@@ -81,7 +81,7 @@ socks5() {
 	speaks_first
 	say 'a server that is not there'
 	must_fail '7|52|56' '' fetch cl "http://$SV_U:81/"
-	same 'ended as refused' "$(proxied ended_refused)" 1
+	becomes 'ended as refused' 1 proxied ended_refused
 	wait_for 3 "grep -qF 'did not connect to $SV_U:81: connection refused' $T/shuntd.err"
 	stop shuntd
 	say 'with user and password'
@@ -91,13 +91,13 @@ socks5() {
 	say 'with a wrong one, and with none'
 	far 'via: socks5' "upstreams: '$XL_U:1081'" 'via-user: me' 'via-password: secret'
 	must_fail '7|52|56' '' fetch cl "http://$SV_U/hello"
-	same 'ended by the proxy' "$(proxied ended_via)" 1
-	grep -qF 'wrong user or password' "$T/shuntd.err"
+	becomes 'ended by the proxy' 1 proxied ended_via
+	wait_for 3 "grep -qF 'wrong user or password' $T/shuntd.err"
 	! grep -q 'secret' "$T/shuntd.err" || fail 'the password is in the log'
 	stop shuntd
 	far 'via: socks5' "upstreams: '$XL_U:1081'"
 	must_fail '7|52|56' '' fetch cl "http://$SV_U/hello"
-	same 'ended by the proxy' "$(proxied ended_via)" 1
+	becomes 'ended by the proxy' 1 proxied ended_via
 }
 
 # The proxy looks the name up: here it is in a hosts file that only it can have read.
@@ -110,7 +110,7 @@ names() {
 	tiny 3128
 	far 'via: socks5' "upstreams: '$XL_U:1080'" 'destination: web.example:8080'
 	fetch_hello cl "http://$SV_U/hello"
-	wait_for 5 "[[ -s $T/sv.access ]]"
+	wait_for 5 '(($(requests sv) == 1))'
 	same 'port that the server saw' "$(cut -d' ' -f4 "$T/sv.access")" 8080
 	stop shuntd
 	far 'via: connect' "upstreams: '$XL_U:3128'" 'destination: web.example:8080'
@@ -132,7 +132,7 @@ http_connect() {
 	speaks_first
 	say 'a server that is not there'
 	must_fail '7|52|56' '' fetch cl "http://$SV_U:81/"
-	same 'ended by the proxy' "$(proxied ended_via)" 1
+	becomes 'ended by the proxy' 1 proxied ended_via
 	wait_for 3 "grep -qE 'did not connect to .*:81: status 50[0-9]' $T/shuntd.err"
 	stop shuntd
 	say 'with user and password'
@@ -141,8 +141,8 @@ http_connect() {
 	stop shuntd
 	far 'via: connect' "upstreams: '$XL_U:3129'" 'via-user: me' 'via-password: wrong'
 	must_fail '7|52|56' '' fetch cl "http://$SV_U/hello"
-	same 'ended by the proxy' "$(proxied ended_via)" 1
-	grep -qE 'status 40[17]' "$T/shuntd.err"
+	becomes 'ended by the proxy' 1 proxied ended_via
+	wait_for 3 "grep -qE 'status 40[17]' $T/shuntd.err"
 }
 
 # ---- proxies that misbehave ----------------------------------------------------------------------
@@ -171,7 +171,7 @@ misbehaving() {
 		select(.state == \"handshake\" and .server == \"$XL_U:1083\") | .id') ]]"
 	! finish waiting || fail 'an answer out of nothing'
 	rm "$T/waiting.err"
-	same 'ended by a timeout' "$(proxied ended_timeout)" 1
+	becomes 'ended by a timeout' 1 proxied ended_timeout
 	stop shuntd
 	stop silent
 	say 'one that goes away, and another that does not'
@@ -180,13 +180,13 @@ misbehaving() {
 	socks 1080
 	far 'via: socks5' "upstreams: ['$XL_U:1082', '$XL_U:1080']"
 	fetch_hello cl "http://$SV_U/hello"
-	same retries "$(proxied upstream_retries)" 1
+	becomes retries 1 proxied upstream_retries
 	finish gone
 	say 'no proxy at all, but a web server'
 	stop shuntd
 	far 'via: socks5' "upstreams: '$SV_U:80'"
 	must_fail '7|52|56' '' fetch cl "http://$SV_U/hello"
-	same 'ended by the proxy' "$(proxied ended_via)" 1
+	becomes 'ended by the proxy' 1 proxied ended_via
 }
 
 # ---- PROXY protocol ------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ close_order() {
 	finish end 5
 	wait_for 5 "(( \$(proxied active) == 0 ))"
 	same 'TIME_WAIT to the proxy that closed first' "$(time_waits 1080)" 1
-	same 'ended in good order' "$(proxied ended_fin)" 2
+	becomes 'ended in good order' 2 proxied ended_fin
 }
 
 for fam in 4 6; do

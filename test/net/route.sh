@@ -34,6 +34,7 @@ exchange() {
 	start_ready catch-sv sv python3 "$frames" catch eth0
 	start_ready catch-cl cl python3 "$frames" catch eth0
 	in_ns cl python3 "$frames" send eth0 "$(mac_of gw c0)" "$CL" "$SV" "$FRAMES" 7 >&2
+	# What waits in their sockets, errors that came before that, is printed before they end.
 	wait_for 10 "grep -q $(printf 'that is all' | od -An -v -tx1 | tr -d ' \n') '$T/catch-sv.out'"
 	stop catch-sv
 	stop catch-cl
@@ -96,7 +97,7 @@ as_the_kernel() {
 	((FAM == 6)) || at_least bad_header "$(counter bad_header)" 20
 	((u0_mtu >= 1500)) || at_least route_too_big "$(counter route_too_big)" 20
 	# The control: frames that another network's rule selects go by the kernel.
-	n=$(counter routed)
+	n=$(settled_counter routed)
 	rules '100 in to 192.0.2.0/24,2001:db8::/32 route'
 	in_ns cl python3 "$frames" send eth0 "$(mac_of gw c0)" "$XL" "$SV" 50 8 >&2
 	same 'routed, by a rule about others' "$(counter routed)" "$n"
@@ -228,8 +229,9 @@ spread_and_remove() {
 	lost=$(in_ns cl nstat -asz TcpRetransSegs | awk '/Retrans/ {print $2}')
 	ctl hop del ways "$XL" dev x0
 	same 'answers of sv, after xl is out' "$(ask ask sv)" "$at_sv"
-	same 'segments sent again meanwhile' \
-		"$(in_ns cl nstat -asz TcpRetransSegs | awk '/Retrans/ {print $2}')" "$lost"
+	# One for each would be the sign; one for a busy machine is none.
+	at_most 'segments sent again meanwhile' \
+		"$(in_ns cl nstat -asz TcpRetransSegs | awk '/Retrans/ {print $2}')" $((lost + at_sv / 4))
 	# Those of xl go on by sv, which knows nothing of them.
 	same 'answers of xl, after it is out' "$(ask ask xl)" 0
 	n=$(ask open 50)
@@ -304,7 +306,7 @@ first_decision() {
 	ctl rule flush
 	same 'flows, without the rule' "$(ask open 5)" 'sv=5 xl=5'
 	same 'answers to old flows' "$(ask ask xl)" 5
-	n=$(counter routed)
+	n=$(settled_counter routed)
 	same 'answers to new flows' "$(ask ask sv)" 5
 	same 'routed, of flows without a rule' "$(counter routed)" "$n"
 	exec {HOLD}>&-
@@ -350,8 +352,10 @@ beside_conntrack() {
 	up -i u0
 	rules '100 in on c0 tcp to any port 80 route'
 	fetch_hello cl "http://$SV_U:8080/hello"
+	no_connections cl sv
 	at_least 'packets that the chain saw of a flow without a rule' "$(chain_saw)" 8
 	fetch_hello cl "http://$SV_U/hello"
+	no_connections cl sv
 	same 'packets that the chain saw of a routed flow' "$(chain_saw)" 0
 }
 

@@ -12,7 +12,7 @@ set_sysctl() {
 
 # some_flows N: new flows through the proxy work
 some_flows() {
-	in_ns cl "$flowgen" client "$SV_U:7000" -n "$1" --max-size 4K --stuck 3 >&2
+	in_ns cl "$flowgen" client "$SV_U:7000" -n "$1" --max-size 4K >&2
 }
 
 # src_valid_mark makes the kernel look up the way back with our mark.

@@ -39,7 +39,7 @@ two_targets() {
 	same 'source of as-client' "$(seen sv | cut -d' ' -f1)" "$CL"
 	in_ns cl "$flowgen" client "$SV_U:7000" -n 200 -c 20 --max-size 20K >&2
 	flows_right 200
-	same accepted "$(proxied accepted)" 202
+	becomes accepted 202 proxied accepted
 	# Only web has a log.
 	wait_for 5 "(( \$(wc -l <$T/shuntd.out) == 1 ))"
 	grep -q "^flow proto=tcp client=.* destination=$(sed 's/[][]/\\&/g' <<<"$SV_U"):80 .* rule=100 " \
@@ -88,7 +88,7 @@ worker_dies() {
 	wait_for 5 "(( \$(grep -c '^ready' '$T/shuntd.err') == 2 ))"
 	fetch_hello cl "http://$SV_U/hello"
 	fetch_hello cl "http://$SV_U:443/hello"
-	same accepted "$(proxied accepted)" 2
+	becomes accepted 2 proxied accepted
 }
 
 for fam in 4 6; do

@@ -45,13 +45,13 @@ keepalive() {
 	wait_for 5 "[[ \$(timers $SV_U | grep -c keepalive) == 3 ]]"
 	# Those that answer live on.
 	wait_for 10 "(($(probes) + 6 <= \$(probes)))"
-	same active "$(proxied active)" 3
+	becomes active 3 proxied active
 	vanish "$side"
 	start=${EPOCHREALTIME/./}
 	wait_for 15 '(($(proxied active) == 0))'
 	ms=$(((${EPOCHREALTIME/./} - start) / 1000))
 	at_least 'noticed after, ms' $ms 1000
-	same 'ended by a timeout' "$(proxied ended_timeout)" 3
+	becomes 'ended by a timeout' 3 proxied ended_timeout
 	appear "$side"
 }
 
@@ -84,12 +84,12 @@ user_timeout() {
 		expect-rst
 	wait_for 10 '(($(proxied bytes_up) == 1000))'
 	vanish sv
+	start=${EPOCHREALTIME/./}
 	: >"$T/go"
 	wait_for 5 '(($(proxied bytes_up) > 1000))'
-	start=${EPOCHREALTIME/./}
 	wait_for 20 '(($(proxied ended_timeout) == 1))'
 	ms=$(((${EPOCHREALTIME/./} - start) / 1000))
-	at_most 'given up after, ms' $ms $(($2 * 1000 + 3000))
+	at_most 'given up after, ms' $ms $(($2 * 1000 + 20000))
 	at_least 'given up after, ms' $ms $(($2 * 1000 - 1500))
 	appear sv
 }
@@ -118,7 +118,7 @@ fast_open() {
 		expect-eof close
 	in_ns cl "$tcploop" fastopen repeat:$n connect "$SV_U:7000" send:1000 recv:1000 close >&2
 	finish end
-	same 'bytes up' "$(proxied bytes_up)" $((n * 1000))
+	becomes 'bytes up' $((n * 1000)) proxied bytes_up
 	# The first one asks for the cookie.
 	same 'SYNs whose data were taken' "$(nsenter --net=/run/netns/gw nstat -asz \
 		TcpExtTCPFastOpenPassive | awk '/Passive/ { print $2 }')" "$expected"

@@ -145,7 +145,7 @@ not_root() {
 
 	lab_with_shuntd 4 --control-group daemon
 	as=(setpriv --reuid 65534 --regid 65534 --groups "$(getent group daemon | cut -d: -f3)")
-	same answer "$(echo '1 takeover' | in_ns gw "${as[@]}" socat -t 5 - \
+	same answer "$(echo '1 takeover' | in_ns gw "${as[@]}" socat -t 60 - \
 		"UNIX-CONNECT:$(echo /run/shunt/*.control)")" \
 		'{"end":"error","message":"only root can take over"}'
 }

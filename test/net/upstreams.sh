@@ -87,7 +87,7 @@ by_turns() {
 	same source "$(fetch cl "http://$SV_U/" | cut -d' ' -f2)" "$GW_U"
 	wait_for 5 "(( \$(wc -l <$T/shuntd.out) == 41 ))"
 	same 'lines with a server' "$(grep -cF " server=${AT[b]} " "$T/shuntd.out")" 10
-	same retries "$(proxied upstream_retries)" 0
+	becomes retries 0 proxied upstream_retries
 }
 
 # connections_to NAME: that the gateway has open
@@ -152,23 +152,23 @@ retried() {
 	web "upstreams: ['${AT[a]}', '${AT[a]%:*}:81']" 'retries: 1' 'fail-limit: 2' 'fail-hold: 60'
 	same answers "$(ask 20)" '20 a'
 	# Its turns came until it was out.
-	same retries "$(proxied upstream_retries)" 2
-	same 'taken out' "$(proxied upstreams_out)" 1
-	grep -qF "upstream ${AT[a]%:*}:81 of target 'web' is out for 60 s" "$T/shuntd.err"
+	becomes retries 2 proxied upstream_retries
+	becomes 'taken out' 1 proxied upstreams_out
+	wait_for 5 "grep -qF \"upstream ${AT[a]%:*}:81 of target 'web' is out for 60 s\" $T/shuntd.err"
 	stop shuntd
 	web "upstreams: '$nobody:80, ${AT[b]}'" 'connect-timeout: 1' 'fail-limit: 1'
 	same answers "$(ask 6)" '6 b'
-	same retries "$(proxied upstream_retries)" 1
+	becomes retries 1 proxied upstream_retries
 	stop shuntd
 	web "upstreams: ['${AT[a]%:*}:81', '${AT[b]%:*}:81']" 'retries: 5'
 	must_fail '7|52|56' '' fetch cl "http://$SV_U/"
-	same 'tried' "$(proxied upstream_retries)" 1
-	same 'ended as refused' "$(proxied ended_refused)" 1
+	becomes 'tried' 1 proxied upstream_retries
+	becomes 'ended as refused' 1 proxied ended_refused
 	stop shuntd
 	web "upstreams: ['${AT[a]%:*}:81', '${AT[b]}']" 'retries: 0' 'fail-limit: 0'
 	must_fail '7|52|56' '' fetch cl "http://$SV_U/"
 	same answer "$(ask 1)" '1 b'
-	same retries "$(proxied upstream_retries)" 0
+	becomes retries 0 proxied upstream_retries
 }
 
 checked() {
@@ -179,13 +179,13 @@ checked() {
 	stop nginx-b
 	wait_for 5 "grep -qF \"upstream ${AT[b]} of target 'web' is out: checks fail\" $T/shuntd.err"
 	same answers "$(ask 10)" '10 a'
-	same 'retries once it is out' "$(proxied upstream_retries)" 0
+	becomes 'retries once it is out' 0 proxied upstream_retries
 	start_nginx b
 	wait_for 5 "grep -qF \"upstream ${AT[b]} of target 'web' is back: checks succeed\" \
 		$T/shuntd.err"
 	same answers "$(ask 10)" '5 a,5 b'
 	# Checks are not flows.
-	same accepted "$(proxied accepted)" 30
+	becomes accepted 30 proxied accepted
 }
 
 # One of three stops and starts while 40 at a time ask. What is lost was in flight.
@@ -211,7 +211,7 @@ under_load() {
 	# A server that stops resets what it has accepted, and what waits to be accepted.
 	at_most 'requests lost' "$lost" 40
 	say "lost: $lost, retries: $(proxied upstream_retries)"
-	same 'refused flows' "$(proxied ended_refused)" 0
+	becomes 'refused flows' 0 proxied ended_refused
 }
 
 # New settings without a restart: what is named again keeps its flows and its health.
@@ -223,7 +223,7 @@ reloaded() {
 	start held-1 cl socat -u "TCP:$SV_U:80" -
 	start held-2 cl socat -u "TCP:$SV_U:80" -
 	wait_for 5 '(($(connections_to a) == 2))'
-	same 'upstreams out' "$(proxied upstreams_out)" 1
+	becomes 'upstreams out' 1 proxied upstreams_out
 	sed -i "s/upstreams:.*/upstreams: ['${AT[b]}', '${AT[c]}', '${AT[a]}']/" "$T/shuntd.yml"
 	ctl proxy reload -t web
 	# b is still out, and a has two flows: c is next, and then next again.
@@ -232,7 +232,7 @@ reloaded() {
 	start held-4 cl socat -u "TCP:$SV_U:80" -
 	wait_for 5 '(($(connections_to c) == 2))'
 	same 'flows of before' "$(connections_to a)" 2
-	same 'retries, of before' "$(proxied upstream_retries)" 1
+	becomes 'retries, of before' 1 proxied upstream_retries
 	say 'a file that is wrong changes nothing'
 	sed -i 's/balance:.*/balance: luck/' "$T/shuntd.yml"
 	must_fail 1 "shuntd.yml:5:14: balance: 'luck': not roundrobin, leastconn or source" \

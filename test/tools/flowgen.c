@@ -27,7 +27,7 @@ static const char usage_text[] =
 	"ADDR:PORT is 10.0.0.1:80 or [fd01::1]:80; a server takes PORT alone for all addresses.\n"
 	"\n"
 	"  -n, --flows N      flows in all (client; default 1)\n"
-	"  -c, --parallel N   flows at once (default: all)\n"
+	"  -c, --parallel N   flows at once (client and rate; default: all)\n"
 	"  --max-size BYTES   largest random size of a direction (default 64K)\n"
 	"  --up BYTES         exactly so many bytes to the server\n"
 	"  --down BYTES       exactly so many bytes to the client\n"
@@ -35,7 +35,7 @@ static const char usage_text[] =
 	"                     server-fin-last, client-rst, or random (default)\n"
 	"  --seed N           another set of flows (default 1)\n"
 	"  --bind ADDR:PORT   source of connections\n"
-	"  --stuck SECONDS    a flow without progress for so long has failed (default 10)\n"
+	"  --stuck SECONDS    a flow without progress for so long has failed (default 60)\n"
 	"\n"
 	"server: reports on SIGUSR1, and at the end, on SIGTERM. client, reconnect, rate: report\n"
 	"at the end; exit 0 if every flow was right. hold: prints the report when each connection\n"
@@ -98,7 +98,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	};
 	int c;
 
-	*o = (struct options){ .flows = 1, .max_size = 65536, .seed = 1, .stuck = 10,
+	*o = (struct options){ .flows = 1, .max_size = 65536, .seed = 1, .stuck = 60,
 			       .random_order = true };
 	while ((c = getopt_long(argc, argv, "n:c:h", table, NULL)) != -1) {
 		switch (c) {
@@ -370,6 +370,7 @@ static int run_reconnect(const struct options *o, uint64_t count)
 static int run_rate(const struct options *o, uint64_t cps, uint64_t seconds)
 {
 	uint64_t total = cps * seconds, gap = 1000000000 / cps, start = now_ns(), begun = 0;
+	uint64_t parallel = o->parallel ? o->parallel : UINT64_MAX;
 	struct fleet fleet;
 	struct times times;
 
@@ -379,12 +380,13 @@ static int run_rate(const struct options *o, uint64_t cps, uint64_t seconds)
 	while (!want_end && (begun < total || fleet.open)) {
 		uint64_t now = now_ns(), due = start + begun * gap;
 
-		for (; begun < total && due <= now; due += gap) {
+		/* With a bound, a relay that is slower than the rate gets less, not a queue. */
+		for (; begun < total && due <= now && fleet.open < parallel; due += gap) {
 			struct flow *f = make_flow(o, begun++);
 
 			start_flow(&fleet, o, f);
 		}
-		fleet_poll(&fleet, begun < total && due - now < 2000000 ? 0 : 1);
+		fleet_poll(&fleet, begun < total && due > now && due - now < 2000000 ? 0 : 1);
 	}
 	report_times(&fleet, &times);
 	free(times.ns);

@@ -54,7 +54,7 @@ static void connect_one(struct flow *f, const struct sockaddr_storage *to)
 	if (f->result)
 		die("cannot connect: %s", strerror(f->error));
 	p = (struct pollfd){ .fd = f->fd, .events = POLLOUT };
-	if (poll(&p, 1, 10000) <= 0)
+	if (poll(&p, 1, 60000) <= 0)
 		die("cannot connect: no answer");
 	getsockopt(f->fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	if (error)

@@ -49,7 +49,7 @@ static const char usage_text[] =
 	"  send-urgent:N        N bytes, the last of them urgent\n"
 	"  repeat:N             all that follows, N times\n"
 	"\n"
-	"-t: limit for each action (default 10). Exit 0 if all came true.\n";
+	"-t: limit for each action (default 60). Exit 0 if all came true.\n";
 
 struct loop {
 	int listener, fd;
@@ -486,7 +486,7 @@ static void run_actions(struct loop *l, char **words, bool verbose)
 
 int main(int argc, char **argv)
 {
-	struct loop l = { .listener = -1, .fd = -1, .timeout_ms = 10000 };
+	struct loop l = { .listener = -1, .fd = -1, .timeout_ms = 60000 };
 	bool verbose = false;
 	int c;
 

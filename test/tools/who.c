@@ -31,7 +31,7 @@ enum { EVENTS = 128, BACKLOG = 4096, MAX_ENDS = 64, BANNER = 128 };
 /* What is late after a pause of the machine must not come in one burst that queues cannot hold. */
 enum { MAX_OPEN = 256 };
 #define SECOND 1000000000ULL
-#define PATIENCE (10 * SECOND)
+#define PATIENCE (60 * SECOND)
 /* The first SYN was lost if it takes so long: it is sent again after a second. */
 #define SENT_AGAIN (SECOND * 9 / 10)
 
@@ -57,19 +57,38 @@ static void watch(int ep, int op, int fd, uint32_t events, void *what)
 struct end {
 	int fd;
 	const char *name; /* NULL: a connection */
+	struct end *next, **at;
 };
 
-static struct end *new_end(int fd, const char *name)
+/* All there are, from the first. */
+struct ends {
+	int ep;
+	struct end *first;
+};
+
+static struct end *new_end(struct ends *ends, int fd, const char *name)
 {
 	struct end *e = malloc(sizeof(*e));
 
 	if (!e)
 		die("out of memory");
-	*e = (struct end){ fd, name };
+	*e = (struct end){ fd, name, ends->first, &ends->first };
+	if (e->next)
+		e->next->at = &e->next;
+	ends->first = e;
 	return e;
 }
 
-static void listen_as(int ep, char *word)
+static void free_end(struct end *e)
+{
+	*e->at = e->next;
+	if (e->next)
+		e->next->at = e->at;
+	close(e->fd);
+	free(e);
+}
+
+static void listen_as(struct ends *ends, char *word)
 {
 	char *at = strchr(word, '=');
 	struct sockaddr_storage to;
@@ -85,10 +104,10 @@ static void listen_as(int ep, char *word)
 	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) ||
 	    bind(fd, (struct sockaddr *)&to, sockaddr_len(&to)) || listen(fd, BACKLOG))
 		die("cannot listen on '%s': %s", at, strerror(errno));
-	watch(ep, EPOLL_CTL_ADD, fd, EPOLLIN, new_end(fd, word));
+	watch(ends->ep, EPOLL_CTL_ADD, fd, EPOLLIN, new_end(ends, fd, word));
 }
 
-static void answer(int ep, const struct end *listener)
+static void answer(struct ends *ends, const struct end *listener)
 {
 	struct sockaddr_storage at;
 	socklen_t len = sizeof(at);
@@ -101,39 +120,41 @@ static void answer(int ep, const struct end *listener)
 		die("cannot ask for an address: %s", strerror(errno));
 	n = snprintf(text, sizeof(text), "%s %s\n", listener->name, sockaddr_str(addr, &at));
 	if (send(fd, text, (size_t)n, MSG_NOSIGNAL) == n)
-		watch(ep, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLRDHUP, new_end(fd, NULL));
+		watch(ends->ep, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLRDHUP, new_end(ends, fd, NULL));
 	else
 		close(fd);
 }
 
 static int serve(char **words)
 {
-	int ep = epoll_create1(EPOLL_CLOEXEC), n;
+	struct ends ends = { .ep = epoll_create1(EPOLL_CLOEXEC) };
 	struct epoll_event ev[EVENTS];
-	sigset_t ends, before;
+	sigset_t signals, before;
+	int n;
 
 	for (; *words; words++)
-		listen_as(ep, *words);
+		listen_as(&ends, *words);
 	/* Only while it waits: one that came just before the wait would not end it. */
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGINT);
-	sigprocmask(SIG_BLOCK, &ends, &before);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigprocmask(SIG_BLOCK, &signals, &before);
 	fprintf(stderr, "ready\n");
 	while (!want_end) {
-		n = epoll_pwait(ep, ev, EVENTS, -1, &before);
+		n = epoll_pwait(ends.ep, ev, EVENTS, -1, &before);
 		for (int i = 0; i < n; i++) {
 			struct end *e = ev[i].data.ptr;
 
-			if (e->name) {
-				answer(ep, e);
-			} else {
-				close(e->fd);
-				free(e);
-			}
+			if (e->name)
+				answer(&ends, e);
+			else
+				free_end(e);
 		}
 	}
-	return 0; /* what is open goes with the process */
+	while (ends.first)
+		free_end(ends.first);
+	close(ends.ep);
+	return 0;
 }
 
 /* ---- ask --------------------------------------------------------------------------------- */

@@ -85,7 +85,7 @@ static int open_tap(void)
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
 	struct sock_fprog filter = { 4, outgoing };
-	struct timeval limit = { .tv_sec = 5 };
+	struct timeval limit = { .tv_sec = 60 };
 	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), on = 1, size = 4 << 20;
 	struct sockaddr_ll all = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL) };
 

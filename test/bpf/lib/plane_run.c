@@ -168,7 +168,7 @@ static time_t seconds(void)
 /* A frame is through when it is counted: at once, unless another thread does the softirq. */
 static void wait_counted(struct plane *p)
 {
-	time_t end = seconds() + 5;
+	time_t end = seconds() + 60;
 	uint64_t before = 0;
 
 	for (int c = 0; is_exit(c); c++)
@@ -208,7 +208,7 @@ static void open_ring(struct plane *p)
 void plane_send_nonlinear(struct plane *p, const struct frame *f)
 {
 	struct tpacket2_hdr *h;
-	time_t end = seconds() + 5;
+	time_t end = seconds() + 60;
 
 	if (p->ring < 0)
 		open_ring(p);
