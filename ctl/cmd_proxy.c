@@ -27,16 +27,32 @@ static const char *target_of(const struct proxy_options *o)
 
 /* ---- status ------------------------------------------------------------------------------- */
 
-/* The first line with the others, one for each thread, in its "threads". */
+/*
+ * The first line of each process, with the others, one for each thread, in its "threads"; that of
+ * those that were taken over from in "draining" of the first.
+ */
+struct status {
+	struct json_object *first, *last;
+};
+
 static void collect(void *arg, struct json_object *line)
 {
-	struct json_object **all = arg, *threads;
+	struct status *s = arg;
+	struct json_object *list;
 
-	if (!*all) {
-		*all = json_object_get(line);
-		json_object_object_add(*all, "threads", json_object_new_array());
-	} else if (json_object_object_get_ex(*all, "threads", &threads)) {
-		json_object_array_add(threads, json_object_get(line));
+	if (!json_object_object_get_ex(line, "protocol", NULL)) {
+		if (s->last && json_object_object_get_ex(s->last, "threads", &list))
+			json_object_array_add(list, json_object_get(line));
+		return;
+	}
+	s->last = line;
+	json_object_object_add(line, "threads", json_object_new_array());
+	if (!s->first) {
+		s->first = json_object_get(line);
+		json_object_object_add(line, "draining", json_object_new_array());
+	} else if (json_object_object_get_ex(s->first, "draining", &list)) {
+		json_object_object_del(line, "upstreams"); /* the first has those of all */
+		json_object_array_add(list, json_object_get(line));
 	}
 }
 
@@ -52,7 +68,7 @@ static int add_upstreams(const struct globals *g, const char *target, struct jso
 	struct json_object *list = json_object_new_array();
 
 	json_object_object_add(all, "upstreams", list);
-	return some ? proxy_ask(g, target, "upstreams", collect_upstream, list, NULL) : 0;
+	return some ? proxy_ask_all(g, target, "upstreams", collect_upstream, NULL, list) : 0;
 }
 
 static void print_numbers(struct json_object *o)
@@ -111,7 +127,7 @@ static void print_upstream(struct json_object *u)
 	puts("");
 }
 
-static void print_status(struct json_object *all)
+static void print_process(struct json_object *all)
 {
 	struct json_object *list;
 
@@ -126,6 +142,16 @@ static void print_status(struct json_object *all)
 	if (json_object_object_get_ex(all, "threads", &list))
 		for (size_t i = 0; i < json_object_array_length(list); i++)
 			print_thread(json_object_array_get_idx(list, i));
+}
+
+static void print_status(struct json_object *all)
+{
+	struct json_object *list;
+
+	print_process(all);
+	if (json_object_object_get_ex(all, "draining", &list))
+		for (size_t i = 0; i < json_object_array_length(list); i++)
+			print_process(json_object_array_get_idx(list, i));
 	if (json_object_object_get_ex(all, "upstreams", &list))
 		for (size_t i = 0; i < json_object_array_length(list); i++)
 			print_upstream(json_object_array_get_idx(list, i));
@@ -133,20 +159,20 @@ static void print_status(struct json_object *all)
 
 static int run_status(const struct globals *g, void *state, int argc, char **argv)
 {
-	struct json_object *all = NULL;
-	int r = proxy_ask(g, target_of(state), "status", collect, &all, NULL);
+	struct status status = {};
+	int r = proxy_ask_all(g, target_of(state), "status", collect, NULL, &status);
 
 	(void)argc;
 	(void)argv;
-	if (!r && all)
-		r = add_upstreams(g, target_of(state), all);
-	if (!r && all && g->json) {
-		print_json(all);
+	if (!r && status.first)
+		r = add_upstreams(g, target_of(state), status.first);
+	if (!r && status.first && g->json) {
+		print_json(status.first);
 		return EXIT_DONE;
 	}
-	if (!r && all)
-		print_status(all);
-	json_object_put(all);
+	if (!r && status.first)
+		print_status(status.first);
+	json_object_put(status.first);
 	return exit_of(r);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* shuntctl proxy list|kill: the flows of a shuntd */
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -79,33 +80,62 @@ static void print_flow(void *arg, struct json_object *f)
 	puts("");
 }
 
-/* An array, written as it comes: there may be very many. */
-static void print_flow_json(void *arg, struct json_object *f)
-{
-	bool *first = arg;
+/* An array that is printed only once it is whole; in a file, since there may be very many. */
+struct array {
+	FILE *file;
+	bool any;
+};
 
-	printf("%s%s", *first ? "[\n" : ",\n",
-	       json_object_to_json_string_ext(f, JSON_C_TO_STRING_SPACED |
-							 JSON_C_TO_STRING_NOSLASHESCAPE));
-	*first = false;
+static void add_flow(void *arg, struct json_object *f)
+{
+	struct array *a = arg;
+
+	fprintf(a->file, "%s%s", a->any ? ",\n" : "[\n",
+		json_object_to_json_string_ext(f, JSON_C_TO_STRING_SPACED |
+							  JSON_C_TO_STRING_NOSLASHESCAPE));
+	a->any = true;
+}
+
+static int print_array(struct array *a)
+{
+	char bytes[65536];
+	size_t n;
+
+	if (fflush(a->file) || fseek(a->file, 0, SEEK_SET))
+		return shunt_err(-errno, "cannot keep the list: %s", strerror(errno));
+	while ((n = fread(bytes, 1, sizeof(bytes), a->file)))
+		fwrite(bytes, 1, n, stdout);
+	puts(a->any ? "\n]" : "[]");
+	return 0;
+}
+
+static int list_json(const struct globals *g, const char *target, const char *request)
+{
+	struct array a = { .file = tmpfile() };
+	int r;
+
+	if (!a.file)
+		return shunt_err(-errno, "cannot make a temporary file: %s", strerror(errno));
+	r = proxy_ask_all(g, target, request, add_flow, NULL, &a);
+	if (!r)
+		r = print_array(&a);
+	fclose(a.file);
+	return r;
 }
 
 static int run_list(const struct globals *g, void *state, int argc, char **argv)
 {
 	struct flows_options *o = state;
+	const char *target = o->target ? o->target : "default";
 	char request[256];
-	bool first = true;
 	int r = make_request(o, "list", request, sizeof(request));
 
 	(void)argc;
 	(void)argv;
 	if (r)
 		return r;
-	r = proxy_ask(g, o->target ? o->target : "default", request,
-		      g->json ? print_flow_json : print_flow, &first, NULL);
-	if (g->json && !r)
-		puts(first ? "[]" : "\n]");
-	return exit_of(r);
+	return exit_of(g->json ? list_json(g, target, request)
+			       : proxy_ask_all(g, target, request, print_flow, NULL, NULL));
 }
 
 #define FILTER_OPTIONS                                                                          \
@@ -128,10 +158,29 @@ const struct command cmd_proxy_list = {
 
 /* ---- kill --------------------------------------------------------------------------------- */
 
+static void add_killed(void *arg, struct json_object *end)
+{
+	*(uint64_t *)arg += json_number(end, "killed");
+}
+
+static void print_killed(const struct globals *g, uint64_t killed)
+{
+	struct json_object *o;
+
+	if (!g->json) {
+		printf("%" PRIu64 " flows killed\n", killed);
+		return;
+	}
+	o = json_object_new_object();
+	json_object_object_add(o, "end", json_object_new_string("ok"));
+	json_object_object_add(o, "killed", json_object_new_uint64(killed));
+	print_json(o);
+}
+
 static int run_kill(const struct globals *g, void *state, int argc, char **argv)
 {
 	struct flows_options *o = state;
-	struct json_object *end = NULL;
+	uint64_t killed = 0;
 	char request[256];
 	int r;
 
@@ -143,16 +192,11 @@ static int run_kill(const struct globals *g, void *state, int argc, char **argv)
 	r = make_request(o, "kill", request, sizeof(request));
 	if (r)
 		return r;
-	r = proxy_ask(g, o->target ? o->target : "default", request, NULL, NULL, &end);
-	if (r)
-		return exit_of(r);
-	if (g->json) {
-		print_json(end);
-		return EXIT_DONE;
-	}
-	printf("%" PRIu64 " flows killed\n", json_number(end, "killed"));
-	json_object_put(end);
-	return EXIT_DONE;
+	r = proxy_ask_all(g, o->target ? o->target : "default", request, NULL, add_killed,
+			  &killed);
+	if (!r)
+		print_killed(g, killed);
+	return exit_of(r);
 }
 
 static const struct option_row kill_options[] = {

@@ -2,6 +2,7 @@
 #include "proxy_client.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -57,30 +58,37 @@ static int explain_failure(int r, const char *target, const char *path)
 			 strerror(-r));
 }
 
-static int open_socket(const struct globals *g, const char *target)
+static int find_path(const struct globals *g, const char *target, const char *kind, char *path)
 {
-	struct timeval patience = { .tv_sec = PATIENCE_S };
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	const char *instance = g->where.instance ? g->where.instance : "default";
 	unsigned long long netns;
-	int fd, r = find_netns(g->where.netns, &netns);
+	int r = find_netns(g->where.netns, &netns);
 
 	if (r < 0)
 		return r;
 	if (strchr(instance, '/') || strchr(target, '/') ||
-	    shunt_run_path(sa.sun_path, netns, instance, target, "control") < 0)
+	    shunt_run_path(path, netns, instance, target, kind) < 0)
 		return shunt_err(-EINVAL, "'%s': not a name of a target", target);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	return 0;
+}
+
+static int connect_to(const char *path)
+{
+	struct timeval patience = { .tv_sec = PATIENCE_S };
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int r;
+
 	if (fd < 0)
-		return explain_failure(-errno, target, sa.sun_path);
+		return -errno;
+	memcpy(sa.sun_path, path, strlen(path) + 1);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
-		r = -errno;
-		close(fd);
-		return explain_failure(r, target, sa.sun_path);
-	}
-	return fd;
+	if (!connect(fd, (struct sockaddr *)&sa, sizeof(sa)))
+		return fd;
+	r = -errno;
+	close(fd);
+	return r;
 }
 
 static int send_request(int fd, const char *request)
@@ -147,15 +155,14 @@ static int read_answer(struct reader *r)
 	return done < 0 ? done : 0;
 }
 
-int proxy_ask(const struct globals *g, const char *target, const char *request, proxy_line_fn fn,
-	      void *arg, struct json_object **end)
+/* fd is closed. */
+static int ask_on(int fd, const char *request, proxy_line_fn fn, void *arg,
+		  struct json_object **end)
 {
 	struct reader reader = { .fn = fn, .arg = arg };
-	int fd = open_socket(g, target), r;
+	int r = send_request(fd, request);
 
-	if (fd < 0)
-		return fd;
-	r = send_request(fd, request);
+
 	reader.in = r ? NULL : fdopen(fd, "r");
 	if (!reader.in) {
 		close(fd);
@@ -168,4 +175,88 @@ int proxy_ask(const struct globals *g, const char *target, const char *request, 
 	else
 		json_object_put(reader.end);
 	return r;
+}
+
+int proxy_ask(const struct globals *g, const char *target, const char *request, proxy_line_fn fn,
+	      void *arg, struct json_object **end)
+{
+	char path[SHUNT_RUN_PATH_MAX];
+	int fd, r = find_path(g, target, "control", path);
+
+	if (r < 0)
+		return r;
+	fd = connect_to(path);
+	return fd < 0 ? explain_failure(fd, target, path) : ask_on(fd, request, fn, arg, end);
+}
+
+/* ---- all that have flows of the target ---------------------------------------------------------- */
+
+struct all {
+	const char *request;
+	proxy_line_fn fn, end_fn;
+	void *arg;
+	uint32_t asked;
+};
+
+static bool is_nobody(int r)
+{
+	return r == -ENOENT || r == -ECONNREFUSED;
+}
+
+static int ask_one(struct all *a, const char *path, const char *target)
+{
+	struct json_object *end = NULL;
+	int fd = connect_to(path), r;
+
+	if (is_nobody(fd))
+		return 0;
+	if (fd < 0)
+		return explain_failure(fd, target, path);
+	a->asked++;
+	r = ask_on(fd, a->request, a->fn, a->arg, &end);
+	if (!r && a->end_fn)
+		a->end_fn(a->arg, end);
+	json_object_put(end);
+	return r;
+}
+
+/* NETNS-INSTANCE-TARGET.PID.draining, whatever else the name of another target may look like. */
+static bool is_draining(const char *path, size_t prefix)
+{
+	size_t digits = strspn(path + prefix, "0123456789");
+
+	return digits && !strcmp(path + prefix + digits, "." SHUNT_RUN_DRAINING) &&
+	       strlen(path) < SHUNT_RUN_PATH_MAX;
+}
+
+static int ask_draining(struct all *a, const char *path, const char *target)
+{
+	size_t prefix = (size_t)(strrchr(path, '.') - path) + 1;
+	char pattern[SHUNT_RUN_PATH_MAX + 32];
+	glob_t found;
+	int r = 0;
+
+	/* Of a target's name only what one may have: no character has a meaning. */
+	snprintf(pattern, sizeof(pattern), "%.*s*." SHUNT_RUN_DRAINING, (int)prefix, path);
+	if (strpbrk(path, "*?[\\") || glob(pattern, 0, NULL, &found))
+		return 0;
+	for (size_t i = 0; i < found.gl_pathc && !r; i++)
+		if (is_draining(found.gl_pathv[i], prefix))
+			r = ask_one(a, found.gl_pathv[i], target);
+	globfree(&found);
+	return r;
+}
+
+int proxy_ask_all(const struct globals *g, const char *target, const char *request,
+		  proxy_line_fn fn, proxy_line_fn end_fn, void *arg)
+{
+	struct all a = { .request = request, .fn = fn, .end_fn = end_fn, .arg = arg };
+	char path[SHUNT_RUN_PATH_MAX];
+	int r = find_path(g, target, "control", path);
+
+	if (!r)
+		r = ask_one(&a, path, target);
+	if (!r)
+		r = ask_draining(&a, path, target);
+	return r || a.asked ? r : explain_failure(-ENOENT, target, path);
 }

@@ -15,6 +15,13 @@ typedef void (*proxy_line_fn)(void *arg, struct json_object *line);
 int proxy_ask(const struct globals *g, const char *target, const char *request, proxy_line_fn fn,
 	      void *arg, struct json_object **end);
 
+/*
+ * Ask also those that were taken over from and finish their flows: fn is given the lines of all,
+ * end_fn, unless NULL, the last one of each. That the target has one of either is enough.
+ */
+int proxy_ask_all(const struct globals *g, const char *target, const char *request,
+		  proxy_line_fn fn, proxy_line_fn end_fn, void *arg);
+
 /* Of a JSON object: "" and 0 if there is none of that name. */
 const char *json_text(struct json_object *o, const char *key);
 uint64_t json_number(struct json_object *o, const char *key);

@@ -304,7 +304,8 @@ void control_reloaded(struct control *c, const char *error)
 
 int control_start(struct control *c, struct supervisor *s, int fd)
 {
-	*c = (struct control){ .supervisor = s, .fd = fd };
+	/* A worker may still answer what was asked before it was stopped. */
+	*c = (struct control){ .supervisor = s, .fd = fd, .tag = c->tag };
 	c->last_waiting = &c->waiting;
 	c->accept = event_new(supervisor_base(s), fd, EV_READ | EV_PERSIST, client_came, c);
 	c->patience = event_new(supervisor_base(s), -1, 0, worker_is_silent, c);

@@ -74,6 +74,8 @@ void control_answered(struct control *c, struct child *from, const struct worker
 		      size_t len);
 /* New settings are in force, or why not. */
 void control_reloaded(struct control *c, const char *error);
+/* Was all given to somebody who has not said yet what became of it? */
+bool control_has_heir(const struct control *c);
 void control_child_gone(struct control *c, const struct child *child);
 
 /* For control_serve.c: */

@@ -217,8 +217,7 @@ static void reload(struct control_client *client)
 	control_flush(client);
 }
 
-/* Was all given to somebody who has not said yet what became of it? */
-static bool has_heir(const struct control *c)
+bool control_has_heir(const struct control *c)
 {
 	char byte;
 
@@ -241,7 +240,7 @@ static void offer(struct control_client *client)
 	char err[256] = "only root can take over";
 	bool may = client->is_root;
 
-	if (may && has_heir(client->control)) {
+	if (may && control_has_heir(client->control)) {
 		snprintf(err, sizeof(err), "another process is taking over");
 		may = false;
 	}

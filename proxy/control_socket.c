@@ -2,7 +2,9 @@
 #include "control_socket.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <grp.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -69,7 +71,7 @@ static int link_to(const char *path, const char *first)
 	return symlink(name, path) < 0 ? -errno : 0;
 }
 
-int control_socket_name(struct control_socket *s, const struct settings *settings)
+static int set_names(struct control_socket *s, const struct settings *settings, const char *kind)
 {
 	struct stat netns;
 
@@ -78,14 +80,19 @@ int control_socket_name(struct control_socket *s, const struct settings *setting
 		return shunt_err(-errno, "cannot read '/proc/self/ns/net': %s", strerror(errno));
 	for (uint32_t i = 0; i < settings->n_targets; i++)
 		if (shunt_run_path(s->paths[i], netns.st_ino, settings->instance,
-				   settings->targets[i]->name, "control") < 0)
+				   settings->targets[i]->name, kind) < 0)
 			return shunt_err(-ENAMETOOLONG, "the name of target '%s' is too long",
 					 settings->targets[i]->name);
 	s->n_paths = settings->n_targets;
 	return 0;
 }
 
-int control_socket_open(struct control_socket *s, const struct settings *settings)
+int control_socket_name(struct control_socket *s, const struct settings *settings)
+{
+	return set_names(s, settings, "control");
+}
+
+static int open_as(struct control_socket *s, const struct settings *settings, const char *kind)
 {
 	const char *group = settings->control_group;
 	gid_t gid = 0;
@@ -94,7 +101,7 @@ int control_socket_open(struct control_socket *s, const struct settings *setting
 	s->fd = -1;
 	s->n_paths = 0;
 	if (!r)
-		r = control_socket_name(s, settings);
+		r = set_names(s, settings, kind);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < s->n_paths && r >= 0; i++) {
@@ -111,10 +118,67 @@ int control_socket_open(struct control_socket *s, const struct settings *setting
 	return r;
 }
 
+/* One that was killed leaves its files behind. */
+static bool is_dead(const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool refused;
+
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	refused = fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 &&
+		  (errno == ECONNREFUSED || errno == ENOENT); /* a link that leads nowhere */
+	if (fd >= 0)
+		close(fd);
+	return refused;
+}
+
+static void remove_dead(const struct control_socket *s)
+{
+	char pattern[SHUNT_RUN_PATH_MAX + sizeof(SHUNT_RUN_DRAINING) + 16];
+	glob_t found;
+
+	for (uint32_t i = 0; i < s->n_paths; i++) {
+		/* Without "control"; no name of a target has a character with a meaning. */
+		int len = (int)(strrchr(s->paths[i], '.') - s->paths[i]);
+
+		snprintf(pattern, sizeof(pattern), "%.*s.[1-9]*." SHUNT_RUN_DRAINING, len,
+			 s->paths[i]);
+		if (glob(pattern, GLOB_NOSORT, NULL, &found))
+			continue;
+		for (size_t n = 0; n < found.gl_pathc; n++)
+			if (strlen(found.gl_pathv[n]) < SHUNT_RUN_PATH_MAX &&
+			    is_dead(found.gl_pathv[n]))
+				unlink(found.gl_pathv[n]);
+		globfree(&found);
+	}
+}
+
+int control_socket_open(struct control_socket *s, const struct settings *settings)
+{
+	int r = open_as(s, settings, "control");
+
+	if (!r)
+		remove_dead(s);
+	return r;
+}
+
+int control_socket_open_draining(struct control_socket *s, const struct settings *settings)
+{
+	char kind[32];
+
+	snprintf(kind, sizeof(kind), "%d." SHUNT_RUN_DRAINING, (int)getpid());
+	return open_as(s, settings, kind);
+}
+
 void control_socket_remove(struct control_socket *s)
 {
+	bool some = s->n_paths;
+
 	while (s->n_paths)
 		unlink(s->paths[--s->n_paths]); /* that it is not there is no matter */
+	if (some)
+		rmdir(SHUNT_RUN_DIR); /* unless there is a lock */
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;

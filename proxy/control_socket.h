@@ -21,6 +21,11 @@ struct control_socket {
  * are held, so files that are there are leftovers. 0, or -errno with a message and nothing made.
  */
 int control_socket_open(struct control_socket *s, const struct settings *settings);
+/*
+ * The same under the names of one that was taken over from, whose others are not its own any more:
+ * it can still be asked about the flows that it finishes.
+ */
+int control_socket_open_draining(struct control_socket *s, const struct settings *settings);
 /* Their paths alone; fd stays what it is. 0, or -errno with a message. */
 int control_socket_name(struct control_socket *s, const struct settings *settings);
 /* Remove the files, and close fd unless it is -1. */

@@ -146,6 +146,16 @@ static int start_check(struct check *c)
 	return 0;
 }
 
+uint64_t health_descriptors(const struct settings *s)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < s->n_targets; i++)
+		if (s->targets[i]->health_interval)
+			n += s->targets[i]->upstreams.n;
+	return n;
+}
+
 int health_start(struct health **out, struct event_base *base, struct target *t, uint32_t mark,
 		 int log_fd)
 {

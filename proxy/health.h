@@ -13,6 +13,8 @@
 
 struct health;
 
+/* Descriptors that the checks of these settings may take at once. */
+uint64_t health_descriptors(const struct settings *s);
 /*
  * Check t's upstreams, if its settings say so, until health_stop(); else *out is NULL. A line
  * for each change is written to log_fd. 0 or -ENOMEM.

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "options.h"
@@ -47,13 +48,27 @@ static int copy(int to, int from)
 	return lseek(to, 0, SEEK_SET) < 0 ? -errno : 0;
 }
 
+/* What could keep us waiting is for the start alone: flows and workers depend on this process. */
+static int open_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	return -ENOTSUP;
+}
+
 static int open_copy(const char *path)
 {
-	int from = open(path, O_RDONLY | O_CLOEXEC);
+	int from = open_file(path);
 	int to, r;
 
 	if (from < 0)
-		return -errno;
+		return from;
 	to = memfd_create("shuntd-settings", MFD_CLOEXEC);
 	r = to < 0 ? -errno : copy(to, from);
 	close(from);
@@ -120,7 +135,7 @@ int reload_read(struct settings *out, int *fd, const struct settings *running, c
 	copied = open_copy(running->config);
 	if (copied < 0) {
 		snprintf(err, err_size, "cannot read '%s': %s", running->config,
-			 strerror(-copied));
+			 copied == -ENOTSUP ? "not a regular file" : strerror(-copied));
 		return copied;
 	}
 	snprintf(err, err_size, "out of memory");

@@ -27,6 +27,28 @@ static void answer(struct renewal *r, uint64_t tag, int error, const char *text)
 
 /* ---- making, which may fail ---- */
 
+uint32_t renewal_max_flows(uint64_t flow_fds, const struct settings *s)
+{
+	uint64_t checks = health_descriptors(s);
+	uint64_t flows = flow_fds > checks ? (flow_fds - checks) / 2 : 0;
+
+	return flows < INT32_MAX ? (uint32_t)flows : INT32_MAX;
+}
+
+/* Checks are for what flows do without; but one flow there must be. */
+static int check_descriptors(struct renewal *r, char *text, size_t size)
+{
+	uint32_t most = renewal_max_flows(r->of.flow_fds, &r->settings);
+
+	if (most && r->settings.max_connections <= most)
+		return 0;
+	snprintf(text, size, "max-connections %u: the descriptor limit allows %u beside %llu for "
+			     "checks: raise LimitNOFILE or 'ulimit -n', and restart",
+		 r->settings.max_connections, most,
+		 (unsigned long long)health_descriptors(&r->settings));
+	return -EMFILE;
+}
+
 static void discard(struct renewal *r)
 {
 	uint32_t n = r->of.n_targets;
@@ -113,7 +135,9 @@ static void finish(struct renewal *r)
 		r->targets[i] = target;
 		r->health[i] = health;
 	}
-	atomic_store(&of->shared->max_connections, max ? max : of->max_flows);
+	if (!max)
+		max = renewal_max_flows(of->flow_fds, &r->settings);
+	atomic_store(&of->shared->max_connections, max);
 	atomic_store(&of->shared->held_most, shared_held_most(&r->settings, of->n_loops));
 	*of->settings = r->settings;
 	r->settings = old;
@@ -146,6 +170,7 @@ static void loop_changed(evutil_socket_t fd, short what, void *arg)
 void renewal_start(struct renewal *r, uint64_t tag, int fd)
 {
 	FILE *in = fdopen(fd, "r");
+	char text[WORKER_TEXT];
 	int ret;
 
 	if (!in || r->busy) {
@@ -162,18 +187,12 @@ void renewal_start(struct renewal *r, uint64_t tag, int fd)
 	fclose(in);
 	if (!ret)
 		ret = make(r);
-	if (!ret && r->settings.max_connections > r->of.max_flows) {
-		char text[WORKER_TEXT];
-
-		snprintf(text, sizeof(text),
-			 "max-connections %u: the descriptor limit allows %u: raise LimitNOFILE "
-			 "or 'ulimit -n', and restart", r->settings.max_connections,
-			 r->of.max_flows);
+	snprintf(text, sizeof(text), "%s", strerror(-ret));
+	if (!ret)
+		ret = check_descriptors(r, text, sizeof(text));
+	if (ret < 0) {
 		discard(r);
-		answer(r, tag, -EMFILE, text);
-	} else if (ret < 0) {
-		discard(r);
-		answer(r, tag, ret, strerror(-ret));
+		answer(r, tag, ret, text);
 	} else {
 		r->loop = 0;
 		next_loop(r);

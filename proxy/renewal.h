@@ -23,7 +23,7 @@ struct renewed {
 	struct loop *const *loops;
 	uint32_t n_loops;
 	struct shared *shared;
-	uint32_t max_flows; /* that the descriptor limit allows */
+	uint64_t flow_fds; /* descriptors that flows and checks may take */
 	struct event_base *base;
 	int channel;
 };
@@ -48,6 +48,8 @@ struct renewal {
 	struct target_loop **entries; /* [loop * n_targets + target] */
 };
 
+/* How many flows there can be beside the checks of these settings. */
+uint32_t renewal_max_flows(uint64_t flow_fds, const struct settings *s);
 /* 0 or -errno. */
 int renewal_init(struct renewal *r, const struct renewed *of);
 void renewal_release(struct renewal *r);

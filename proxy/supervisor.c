@@ -63,20 +63,11 @@ static void fail(struct supervisor *s, int r)
 	event_base_loopbreak(s->base);
 }
 
-static void child_spoke(evutil_socket_t fd, short what, void *arg)
+/* n bytes of it are in s->message. */
+static void take_message(struct supervisor *s, struct child *c, ssize_t n)
 {
-	struct supervisor *s = arg;
-	struct worker_message *m = &s->message;
-	ssize_t n = recv(fd, m, sizeof(*m), 0);
-	struct child *c;
+	const struct worker_message *m = &s->message;
 
-	(void)what;
-	for (c = s->children; c && c->channel != fd; c = c->next)
-		;
-	if (!c)
-		return;
-	if (!n || (n < 0 && errno != EAGAIN))
-		event_del(c->event); /* it is about to end; SIGCHLD tells */
 	if (n < (ssize_t)sizeof(m->head))
 		return;
 	if (m->head.verb == WORKER_SETTINGS) {
@@ -92,6 +83,36 @@ static void child_spoke(evutil_socket_t fd, short what, void *arg)
 	s->failed_starts = 0;
 	if (c == s->current && s->shunt && !s->sockets.registered)
 		register_sockets(s);
+}
+
+static void child_spoke(evutil_socket_t fd, short what, void *arg)
+{
+	struct supervisor *s = arg;
+	ssize_t n = recv(fd, &s->message, sizeof(s->message), 0);
+	struct child *c;
+
+	(void)what;
+	for (c = s->children; c && c->channel != fd; c = c->next)
+		;
+	if (!c)
+		return;
+	if (!n || (n < 0 && errno != EAGAIN))
+		event_del(c->event); /* it is about to end; SIGCHLD tells */
+	take_message(s, c, n);
+}
+
+/*
+ * What it said before it ended, perhaps how many flows it has killed: its last ones. (That it is
+ * ready is no longer true.)
+ */
+static void hear_last_words(struct supervisor *s, struct child *c)
+{
+	struct worker_message *m = &s->message;
+	ssize_t n;
+
+	while ((n = recv(c->channel, m, sizeof(*m), MSG_DONTWAIT)) > 0)
+		if (n >= (ssize_t)sizeof(m->head) && m->head.verb != WORKER_READY)
+			take_message(s, c, n);
 }
 
 static uint32_t count_cpus(void)
@@ -190,6 +211,7 @@ static void child_ended(struct supervisor *s, struct child *c, int status)
 	bool current = s->current == c, was_ready = c->ready, was_old = is_old(c);
 	int pid = (int)c->pid;
 
+	hear_last_words(s, c);
 	forget_child(s, c);
 	if (WIFSIGNALED(status))
 		shunt_warn("worker %d was ended by signal %d", pid, WTERMSIG(status));

@@ -114,6 +114,9 @@ static const char *reason_not_now(const struct supervisor *s)
 		return "shuntd is about to end";
 	if (s->reload.busy)
 		return "others are being put in force";
+	/* It may have read the file before it was changed. */
+	if (s->successor || control_has_heir(&s->control))
+		return "another shuntd is taking over, try again";
 	if (s->current && !s->current->ready)
 		return "a worker is starting, try again";
 	return NULL;

@@ -40,6 +40,19 @@ static void drain_without_deadline(struct supervisor *s)
 		event_base_loopbreak(s->base);
 }
 
+/* The flows that finish here are listed and killed here. Without it they just finish. */
+static void answer_elsewhere(struct supervisor *s)
+{
+	int r = control_socket_open_draining(&s->socket, s->settings);
+
+	if (!r)
+		r = control_start(&s->control, s, s->socket.fd);
+	if (!r)
+		control_open(&s->control);
+	else
+		shunt_warn("'shuntctl proxy' will not find the flows that finish here");
+}
+
 void supervisor_hand_over(struct supervisor *s, pid_t heir)
 {
 	char state[32];
@@ -50,6 +63,7 @@ void supervisor_hand_over(struct supervisor *s, pid_t heir)
 	control_stop(&s->control);
 	s->socket.fd = -1;
 	s->socket.n_paths = 0;
+	answer_elsewhere(s);
 	for (uint32_t i = 0; i < s->n_locks; i++)
 		lock_leave(&s->locks[i]);
 	s->n_locks = 0;

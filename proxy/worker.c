@@ -41,7 +41,7 @@ struct worker {
 	uint32_t n_running;
 	struct inquiry inquiry;
 	struct renewal renewal;
-	uint32_t max_flows; /* that the descriptor limit allows */
+	uint64_t flow_fds; /* descriptors that flows and checks may take */
 	struct event_base *base;
 	struct event *events[4]; /* channel, signals, done, deadline */
 	int done_fd;
@@ -52,17 +52,6 @@ struct worker {
 enum { EVENT_CHANNEL, EVENT_SIGNAL, EVENT_DONE, EVENT_DEADLINE };
 
 /* ---- limits ---- */
-
-/* One for each upstream that may be in a check. */
-static uint64_t check_fds(const struct worker *w)
-{
-	uint64_t n = 0;
-
-	for (uint32_t i = 0; i < w->n_targets; i++)
-		if (w->targets[i]->settings->health_interval)
-			n += w->targets[i]->balance.n;
-	return n;
-}
 
 /*
  * What is open now, if lowest is the lowest number that is free: all below it, and above it what
@@ -86,14 +75,14 @@ static int set_limits(struct worker *w)
 {
 	const struct settings *s = w->config->settings;
 	uint64_t pipes = (uint64_t)PIPES_PER_LOOP * w->n_loops;
-	uint64_t open, flows;
+	uint64_t open, checks = health_descriptors(s), flows;
 	struct rlimit limit;
 	int lowest = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
 
 	if (lowest < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return shunt_err(-errno, "cannot count descriptors: %s", strerror(errno));
 	close(lowest);
-	open = open_fds(w->config, lowest) + RESERVED_FDS + check_fds(w);
+	open = open_fds(w->config, lowest) + RESERVED_FDS + checks;
 	/* A small limit is for flows first: they can do without pipes. */
 	if (pipes > limit.rlim_cur / 16)
 		pipes = limit.rlim_cur / 16;
@@ -109,8 +98,9 @@ static int set_limits(struct worker *w)
 				 s->max_connections,
 				 (unsigned long long)(2ULL * s->max_connections + open + 2 * pipes),
 				 (unsigned long long)limit.rlim_cur);
-	w->max_flows = flows < INT32_MAX ? (uint32_t)flows : INT32_MAX;
-	w->shared.max_connections = s->max_connections ? s->max_connections : w->max_flows;
+	w->flow_fds = limit.rlim_cur - open - 2 * pipes + checks;
+	w->shared.max_connections = s->max_connections ? s->max_connections
+						       : renewal_max_flows(w->flow_fds, s);
 	w->shared.pipes.max = (uint32_t)pipes;
 	return 0;
 }
@@ -382,7 +372,7 @@ static int init_renewal(struct worker *w)
 		.loops = w->loops,
 		.n_loops = w->n_loops,
 		.shared = &w->shared,
-		.max_flows = w->max_flows,
+		.flow_fds = w->flow_fds,
 		.base = w->base,
 		.channel = w->config->channel,
 	};
@@ -471,6 +461,9 @@ int worker_run(struct worker_config *config)
 	if (start(w) < 0)
 		return 1;
 	event_base_dispatch(w->base);
+	/* The last flow may have ended by a question's being answered. */
+	while (w->inquiry.busy && event_base_loop(w->base, EVLOOP_ONCE) == 0)
+		;
 	release(w);
 	free(w);
 	return 0;

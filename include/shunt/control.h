@@ -18,8 +18,11 @@ enum {
 	SHUNT_RUN_PATH_MAX = 108,	 /* of sockaddr_un */
 };
 
+/* The kind of a control socket of a daemon that was taken over from, behind its pid and a dot. */
+#define SHUNT_RUN_DRAINING "draining"
+
 /*
- * The file of a target's daemon: kind is "lock" or "control", netns the inode number of the
+ * The file of a target's daemon: kind is "lock", "control" or "PID.draining", netns the inode number of the
  * network namespace. 0, or -1 if it does not fit.
  */
 static inline int shunt_run_path(char path[SHUNT_RUN_PATH_MAX], unsigned long long netns,

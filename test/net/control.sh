@@ -235,6 +235,30 @@ signal.pause()' "$(sock)"
 	alive hostile
 }
 
+# An answer that breaks off: no half a list, and a failure.
+broken_off() {
+	local path
+
+	family 4
+	lab_up
+	path=$(sock broken)
+	mkdir /run/shunt
+	cat >"$T/answer" <<-'END'
+		#!/bin/sh
+		read -r request
+		echo '{"id":"1.1"}'
+		echo '{"id":"1.2"}'
+	END
+	chmod +x "$T/answer"
+	start broken gw socat "UNIX-LISTEN:$path,fork" "EXEC:$T/answer"
+	wait_for 10 "[[ -S '$path' ]]"
+	must_fail 1 'shuntd broke off its answer' ctl --json proxy list -t broken
+	same 'what was printed' "$(ctl --json proxy list -t broken 2>/dev/null || true)" ''
+	stop broken
+	rm -f "$path"
+	rmdir /run/shunt
+}
+
 # list, again and again, beside a load of new flows.
 under_load() {
 	lab_with_shuntd 4
@@ -259,6 +283,7 @@ check CTL-05 'two targets, one process, one socket' targets
 check CTL-06 'who may ask' permissions
 check CTL-07 'requests that are none' bad_requests
 check CTL-08 'clients that do not ask or do not read hold nobody up' hostile_clients
+check CTL-10 'an answer that breaks off' broken_off
 check CTL-09 'list and status under load' under_load
 
 story_run "$@"

@@ -142,7 +142,7 @@ another_upstream() {
 	stop shuntd
 	shuntd --fast-open-servers --upstreams "$SV_U:7001,$SV_U:7002"
 	must_fail 1 '' in_ns cl "$tcploop" connect "$SV_U:7000" send:1000 recv:1
-	same 'ended as refused' "$(proxied ended_refused)" 1
+	becomes 'ended as refused' 1 proxied ended_refused
 }
 
 # The greeting of a proxy is in the SYN.
@@ -157,7 +157,7 @@ to_a_proxy() {
 	say 'one that is not there is the fault of the upstream, not of the greeting'
 	stop socks
 	must_fail 1 '' in_ns cl "$tcploop" connect "$SV_U:7000" send:1000 recv:1
-	same 'ended as refused' "$(proxied ended_refused)" 1
+	becomes 'ended as refused' 1 proxied ended_refused
 }
 
 for fam in 4 6; do

@@ -109,6 +109,62 @@ bad_files() {
 	must_fail 1 'without -c' reload
 }
 
+# A pipe may have nobody who writes: shuntd would wait for ever, and with it all that it does.
+no_pipe() {
+	lab_with_file 4 'source: client'
+	rm "$T/conf"
+	mkfifo "$T/conf"
+	must_fail 1 "cannot read .*conf': not a regular file" reload
+	rm "$T/conf"
+	mkdir "$T/conf"
+	must_fail 1 "cannot read .*conf': not a regular file" reload
+	rmdir "$T/conf"
+	settings 'source: proxy'
+	reload
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 10 "[[ \$(seen sv | cut -d' ' -f1) == $GW_U ]]"
+	stop shuntd
+	say 'but at the start a pipe will do'
+	rm "$T/conf"
+	mkfifo "$T/conf"
+	start writer gw sh -c "echo 'source: client' >'$T/conf'"
+	shuntd -c "$T/conf"
+	finish writer
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 10 "[[ \$(seen sv | cut -d' ' -f1) == $CL ]]"
+}
+
+# allowed LINE...: flows that the descriptor limit allows with these settings
+allowed() {
+	settings 'max-connections: 99999999' "$@"
+	{ reload 2>&1 || true; } | grep -oE 'limit allows [0-9]+' | cut -d' ' -f3
+}
+
+# Checks of upstreams take descriptors, also those that a reload brings.
+checks_count() {
+	local i most list=''
+
+	lab_with_file 4 'source: client'
+	for ((i = 0; i < 20; i++)); do
+		list+="${list:+, }10.2.0.$((i + 100)):7000"
+	done
+	most=$(allowed)
+	at_least 'flows without checks' "$most" 10
+	same 'flows with upstreams' "$(allowed "upstreams: $list")" "$most"
+	same 'flows with 20 checks' "$(allowed "upstreams: $list" 'health-interval: 3600')" \
+		$((most - 10))
+	settings "upstreams: $list" 'health-interval: 3600' "max-connections: $((most - 9))"
+	must_fail 1 'beside 20 for checks' reload
+	settings "upstreams: $list" 'health-interval: 3600' "max-connections: $((most - 10))"
+	reload
+	stop shuntd
+	# As if it had begun with them.
+	must_fail 1 'max-connections' in_ns gw "$LAB_BUILD/shuntd" -c "$T/conf" \
+		--max-connections $((most - 9))
+	shuntd -c "$T/conf"
+	same 'flows without checks' "$(allowed)" "$most"
+}
+
 # Options win over the file, at a reload as at the start.
 options_win() {
 	lab_with_file 4 'source: proxy'
@@ -164,6 +220,8 @@ check LIFE-09-reload-v6 '20 reloads at 1000 connections a second (IPv6)' under_l
 check RELOAD-02 'the connection limit' limits
 check RELOAD-03 'a bad file changes nothing' bad_files
 check RELOAD-04 'options win' options_win
+check RELOAD-06 'a settings file that is none' no_pipe
+check RELOAD-07 'checks of upstreams are in the budget of descriptors' checks_count
 check RELOAD-05 'before the instance is up' before_up
 
 story_run "$@"

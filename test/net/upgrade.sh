@@ -221,6 +221,104 @@ threads() {
 	finish shuntd 5
 }
 
+# Flows that finish in old processes are listed, told of and killed with all others.
+old_flows() {
+	local pids worker
+
+	lab_with_shuntd 4
+	hold 10 first
+	start second gw "$LAB_BUILD/shuntd" --takeover
+	wait_for 10 "grep -q 'taken over: open' '$T/shuntd.err'"
+	hold 5 middle
+	start third gw "$LAB_BUILD/shuntd" --takeover
+	wait_for 10 "grep -q 'taken over: open' '$T/second.err'"
+	hold 3 last
+	same flows "$(ctl --json proxy list 2>/dev/null | jq 'map(.id) | unique | length')" 18
+	same 'lines of flows' "$(ctl proxy list | wc -l)" 18
+	same 'who serves' "$(serving)" "${PIDS[third]}"
+	pids=$(printf '%s\n' "${PIDS[shuntd]}" "${PIDS[second]}" | sort -n | xargs)
+	same 'who finishes' "$(ctl --json proxy status 2>/dev/null |
+		jq -r '.draining[] | select(.state == "draining") | .pid' | sort -n | xargs)" "$pids"
+	same 'flows of those' "$(ctl --json proxy status 2>/dev/null |
+		jq '[.draining[].threads[].flows] | add')" 15
+	same 'processes in the text' "$(ctl proxy status | grep -c '^shuntd ')" 3
+	say 'what one that finishes does not do'
+	must_fail 1 'about to end' ask_old 'reload'
+	must_fail 1 'about to end' ask_old 'takeover'
+	say 'one by one, and all'
+	worker=$(pgrep -P "${PIDS[shuntd]}")
+	same killed "$(ctl --json proxy kill --id "$(ctl --json proxy list 2>/dev/null |
+		jq -r "[.[] | select(.id | startswith(\"$worker.\"))][0].id")" | jq .killed)" 1
+	same flows "$(ctl --json proxy list 2>/dev/null | jq length)" 17
+	same 'killed in all' "$(ctl --json proxy kill --all 2>/dev/null | jq .killed)" 17
+	finish shuntd 10
+	finish second 10
+	same draining "$(ctl --json proxy status 2>/dev/null | jq -c .draining)" '[]'
+	same 'sockets of those that have ended' "$(find /run/shunt -name '*.draining')" ''
+	for name in first middle last; do
+		stop $name || true
+	done
+}
+
+# ask_old REQUEST: of the first one that was taken over from; fails as shuntctl would
+ask_old() {
+	local answer
+
+	answer=$(echo "1 $1" | socat -t 5 - "UNIX-CONNECT:$(echo /run/shunt/*."${PIDS[shuntd]}".draining)")
+	jq -er 'select(.end == "ok")' <<<"$answer" || { echo "$answer" >&2; return 1; }
+}
+
+# One that is killed leaves its socket: nobody minds, and the next one takes it away. Those whose
+# serving process is gone can still be asked; another target's are not asked.
+old_socket() {
+	printf 'targets:\n  web:\n  web.1:\n' >"$T/conf"
+	lab_with_shuntd 4 -c "$T/conf"
+	rules '100 in tcp to any port 7000 proxy web fail closed'
+	hold 10 held
+	start second gw "$LAB_BUILD/shuntd" --takeover -c "$T/conf"
+	wait_for 10 "grep -q 'taken over: open' '$T/shuntd.err'"
+	stop second
+	must_fail 1 "no shuntd serves target 'default'" ctl proxy list
+	same 'flows of the old one' "$(ctl --json proxy list -t web 2>/dev/null | jq length)" 10
+	same 'state of the old one' "$(ctl --json proxy status -t web.1 2>/dev/null |
+		jq -r .state)" draining
+	shuntd_again second
+	same 'who serves' "$(ctl --json proxy status -t web 2>/dev/null |
+		jq -r '"\(.state) \(.pid) \(.draining[0].pid)"')" \
+		"serving ${PIDS[second]} ${PIDS[shuntd]}"
+	stop shuntd KILL
+	stop held || true
+	same 'sockets that are left' "$(find /run/shunt -name '*.draining' | wc -l)" 2
+	same flows "$(ctl --json proxy list -t web 2>/dev/null | jq -c .)" '[]'
+	stop second
+	shuntd_again second
+	same 'sockets that are left' "$(find /run/shunt -name '*.draining' | wc -l)" 0
+}
+
+shuntd_again() {
+	start_ready "$1" gw "$LAB_BUILD/shuntd" -c "$T/conf"
+}
+
+# New settings while another one takes over would be lost, or not: they are refused.
+reload_meanwhile() {
+	echo 'source: proxy' >"$T/conf"
+	lab_with_shuntd 4 -c "$T/conf"
+	mkfifo "$T/words"
+	# shellcheck disable=SC2016 # for the inner shell
+	start heir gw sh -c 'exec socat -t 9 - "UNIX-CONNECT:$0" <"$1"' \
+		"$(echo /run/shunt/*.control)" "$T/words"
+	exec 9>"$T/words"
+	echo '1 takeover' >&9
+	wait_for 10 "[[ -s $T/heir.out ]]"
+	must_fail 1 'another shuntd is taking over, try again' ctl proxy reload
+	kill -HUP "${PIDS[shuntd]}"
+	wait_for 10 "grep -q 'stay as they were: another shuntd is taking over' '$T/shuntd.err'"
+	exec 9>&-
+	finish heir 20
+	ctl proxy reload
+	same 'settings that were put in force' "$(grep -c 'are in force' "$T/shuntd.err")" 1
+}
+
 for fam in 4 6; do
 	check "UPGRADE-01-v$fam" "taking over by hand (IPv$fam)" by_hand $fam
 done
@@ -231,6 +329,9 @@ check UPGRADE-03 'only root takes over' not_root
 check UPGRADE-04 'without an instance' without_instance
 check UPGRADE-06 'a question to the worker is open meanwhile' question_open
 check UPGRADE-07 'two that take over at the same time' two_at_once
+check UPGRADE-08 'flows of old processes are listed and killed' old_flows
+check UPGRADE-09 'sockets of old processes that are left over' old_socket
+check UPGRADE-10 'new settings during a takeover' reload_meanwhile
 check UPGRADE-05 'other settings of the new one' threads
 
 story_run "$@"
