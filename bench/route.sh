@@ -26,7 +26,8 @@ usage() {
 
 	Measure forwarding by the kernel, and in eBPF by a rule with \`route\`, between network
 	namespaces of its own: small datagrams and a TCP stream, alone, with conntrack, with 1,000
-	nft rules, and by sets of one and of a million prefixes. Prints a table: the median of all
+	nft rules, straight into the peers of veths (\`up --peer\`), and by sets of one and of a
+	million prefixes. Prints a table: the median of all
 	rounds, and of its ratios to the base in the same round.
 
 	  --rounds N    each way is measured once in each round (5)
@@ -40,6 +41,7 @@ usage() {
 
 # WAY BASE: what it is compared with
 ways=('plain plain' 'route plain' 'conntrack plain' 'route-conntrack conntrack'
+	'route-peer plain' 'route-peer-conntrack conntrack'
 	'nft-1000 plain' 'route-nft-1000 nft-1000' 'route-set-1 plain' 'route-set-1m route-set-1')
 
 shuntctl() {
@@ -76,7 +78,11 @@ million() {
 way_start() {
 	[[ $1 != *conntrack && $1 != *nft-1000 ]] || filter "$1"
 	[[ $1 == route* ]] || return 0
-	shuntctl up -i lan0 -i wan0
+	if [[ $1 == *peer* ]]; then
+		shuntctl up --peer lan0 --peer wan0
+	else
+		shuntctl up -i lan0 -i wan0
+	fi
 	case $1 in
 	route-set-1) shuntctl set add far 10.0.2.0/24 ;;
 	route-set-1m) shuntctl set load far "$(million)" ;;

@@ -31,6 +31,7 @@ struct way {
 	__be32 via[4];
 	__u8 dmac[6], smac[6];
 	__u32 explain; /* asked by a test run, which leaves no trace */
+	__u32 peer;    /* oif is a veth that is passed by: SHUNT_ROUTED_PEER, or 0 */
 	/* The search. */
 	__u64 now, best, best_alive; /* scores, ~0 none */
 	__u32 hash, n, v6;

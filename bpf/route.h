@@ -7,6 +7,10 @@
  * The way is asked for anew every ROUTE_FRESH; that packet goes through the kernel's neighbour
  * code, so that a neighbour ages, is asked again and fails as it would without us.
  *
+ * A veth may be marked to be passed by (`up --peer`): its packets are put into its peer at once,
+ * without a queue between. One that goes by the neighbour code is overtaken there by those behind
+ * it, so only SYNs do, which have none, and a packet every ROUTE_ASK.
+ *
  * What can only be done by the kernel (an ICMP answer, fragments, options) is left to it, each
  * with a counter of its own. It then goes by the routing table, or is dropped if the rule says
  * fail closed and names another way.
@@ -21,6 +25,7 @@
 
 #define ROUTE_FRESH 10000000ULL /* ns that the answer of the routing table holds */
 #define ROUTE_SECOND 1000000000LL
+#define ROUTE_ASK 4 /* s, about: how long a neighbour that packets pass by is not asked */
 #define ROUTE_UDP_IDLE (SHUNT_UDP_IDLE * ROUTE_SECOND)
 
 enum {
@@ -281,6 +286,20 @@ static __always_inline int cannot_forward(const struct packet *p, const __u8 *he
 	return (p->v6 ? head[7] : head[8]) <= 1 ? SHUNT_CTR_ROUTE_TTL : 0;
 }
 
+/*
+ * Out of the interface; or into its peer, as what came through the pair: without the mark, which
+ * means nothing in another network namespace (net/core/skbuff.c, skb_scrub_packet()).
+ */
+static __always_inline void redirect_out(struct __sk_buff *skb, const struct shunt_routed *flow)
+{
+	if (!(flow->flags & SHUNT_ROUTED_PEER)) {
+		bpf_redirect(flow->oif, 0);
+		return;
+	}
+	skb->mark = 0;
+	bpf_redirect_peer(flow->oif, 0);
+}
+
 /* Link header and start of the IP header in one write: each is a call and a check for sharing. */
 static __always_inline int send_direct(struct __sk_buff *skb, const struct packet *p, __u8 *head,
 				       const struct shunt_routed *flow)
@@ -295,8 +314,21 @@ static __always_inline int send_direct(struct __sk_buff *skb, const struct packe
 	__builtin_memcpy(frame + ETH_HLEN, head, HEAD_AGED);
 	if (bpf_skb_store_bytes(skb, 0, frame, sizeof(frame), 0))
 		return SHUNT_CTR_REDIRECT_FAILED;
-	bpf_redirect(flow->oif, 0);
+	redirect_out(skb, flow);
 	return SHUNT_CTR_ROUTED;
+}
+
+/* Workaround: not inlined, for the stack. */
+__noinline int send_passing(struct __sk_buff *skb, const struct packet *p,
+			    const struct shunt_routed *flow)
+{
+	__u8 head[HEAD_LEN] __attribute__((aligned(4)));
+
+	if (!p || !flow)
+		return SHUNT_CTR_ROUTE_OTHER; /* never; the verifier asks for it */
+	if (read_bytes(skb, p->l3, head, HEAD_LEN))
+		return SHUNT_CTR_SHORT;
+	return send_direct(skb, p, head, flow);
 }
 
 /*
@@ -332,9 +364,33 @@ static __always_inline void keep_way(struct shunt_routed *flow, const struct way
 	flow->oif = way->oif;
 	flow->mtu = way->mtu;
 	flow->hop = way->hop;
+	flow->flags = (flow->flags & ~SHUNT_ROUTED_PEER) | way->peer;
 	__builtin_memcpy(flow->dmac, way->dmac, 6);
 	__builtin_memcpy(flow->smac, way->smac, 6);
 	flow->checked = now | 1; /* not 0: that it does not stay here is known */
+}
+
+/* Is this a veth that is passed by? */
+static __always_inline __u32 passes_by(__u32 oif)
+{
+	__u32 *slot = bpf_map_lookup_elem(&device_slots, &oif);
+	const struct shunt_device *dev = slot ? bpf_map_lookup_elem(&devices, slot) : NULL;
+
+	return dev && dev->flags & SHUNT_DEV_PEER ? SHUNT_ROUTED_PEER : 0;
+}
+
+/*
+ * Must the packet, of a way that is known, go by the neighbour code? See above. Wrong once in a
+ * while where two CPUs ask at once, which does no harm.
+ */
+static __always_inline bool asks_neighbour(const struct packet *p, struct shunt_routed *flow)
+{
+	__u32 now = bpf_ktime_get_coarse_ns() >> 30;
+
+	if (flow->flags & SHUNT_ROUTED_PEER && !is_syn(p) && now - flow->asked < ROUTE_ASK)
+		return false;
+	flow->asked = now;
+	return true;
 }
 
 /* Can it be sent on from here? 0, or the exit. */
@@ -368,9 +424,13 @@ __noinline int send_anew(struct __sk_buff *skb, const struct packet *p, struct s
 		return e == SHUNT_CTR_ROUTE_NO_HOP && flow->flags & SHUNT_ROUTED_FAIL_CLOSED
 			       ? SHUNT_CTR_FAIL_CLOSED
 			       : e;
+	way->peer = e == WAY_READY ? passes_by(way->oif) : 0;
 	/* Without link addresses it stays with the neighbour code. */
 	keep_way(flow, way, e == WAY_READY ? bpf_ktime_get_coarse_ns() : 0);
-	return is_too_big(skb, p, way->mtu) ? SHUNT_CTR_ROUTE_TOO_BIG : send_neigh(skb, p, way);
+	if (is_too_big(skb, p, way->mtu))
+		return SHUNT_CTR_ROUTE_TOO_BIG;
+	return asks_neighbour(p, flow) || explain ? send_neigh(skb, p, way)
+						  : send_passing(skb, p, flow);
 }
 
 static __always_inline void reverse_tuple(const struct shunt_tuple *t, struct shunt_tuple *back)
@@ -403,6 +463,7 @@ __noinline int note_route(const struct packet *p, struct shunt_routed *flow)
 	flow->group = 0;
 	flow->hop = 0;
 	flow->checked = 0;
+	flow->asked = 0;
 	flow->flags = SHUNT_ROUTED_REPLY;
 	if (bpf_map_update_elem(&routed, &back, flow, BPF_ANY) || lost)
 		count_up(SHUNT_CTR_NOTE_LOST);

@@ -64,6 +64,7 @@ static struct json_object *devices_json(const struct status *st)
 		json_object_object_add(o, "out", json_object_new_boolean(!!(f & SHUNT_DEV_OUT)));
 		json_object_object_add(
 			o, "hook", json_object_new_string(f & SHUNT_DEV_TCX ? "tcx" : "clsact"));
+		json_object_object_add(o, "peer", json_object_new_boolean(!!(f & SHUNT_DEV_PEER)));
 		json_object_object_add(o, "attached", json_object_new_boolean(d->attached));
 		json_object_object_add(o, "rules_v4", json_object_new_boolean(d->rule_v4));
 		json_object_object_add(o, "rules_v6", json_object_new_boolean(d->rule_v6));
@@ -130,9 +131,10 @@ static void device_text(const struct shunt_device_state *d)
 {
 	uint32_t f = d->device.flags;
 
-	printf("  %s: %s%s%s by %s, %s", d->device.name, f & SHUNT_DEV_IN ? "ingress" : "",
+	printf("  %s: %s%s%s by %s%s, %s", d->device.name, f & SHUNT_DEV_IN ? "ingress" : "",
 	       f & SHUNT_DEV_IN && f & SHUNT_DEV_OUT ? " and " : "",
 	       f & SHUNT_DEV_OUT ? "egress" : "", f & SHUNT_DEV_TCX ? "tcx" : "clsact",
+	       f & SHUNT_DEV_PEER ? ", routed into its peer" : "",
 	       d->attached ? "attached" : "NOT ATTACHED");
 	printf(", routing rules: %s\n", d->rule_v4 && d->rule_v6 ? "IPv4 and IPv6"
 					: d->rule_v4		 ? "IPv4"

@@ -10,12 +10,13 @@ enum { MAX_UP_DEVICES = 256 };
 
 struct up_state {
 	struct shunt_up_options options;
-	const char *devices[MAX_UP_DEVICES];
+	const char *devices[MAX_UP_DEVICES], *peers[MAX_UP_DEVICES];
 	const char *rules_file;
 };
 
 static const struct option_row up_options[] = {
 	{ "interface", 'i', "IFACE", "steer what arrives on this interface; may be repeated" },
+	{ "peer", 0, "IFACE", "as -i, for a veth: what is routed to it goes into its peer" },
 	{ "out", 0, NULL, "steer also flows of this host that leave by these interfaces" },
 	{ "file", 'f', "FILE", "put this rule file in force ('-': standard input)" },
 	{ "mark", 0, "BITS", "two bits of the packet mark: steer, ownership (default 0x1010)" },
@@ -50,14 +51,33 @@ static int set_number(const char *name, const char *value, uint32_t *out)
 	return usage_error("--%s '%s': not a number from 1 to 4294967295", name, value);
 }
 
+static int add_device(struct up_state *s, const char *name)
+{
+	for (size_t i = 0; i < s->options.n_devices; i++)
+		if (!strcmp(s->devices[i], name))
+			return 0;
+	if (s->options.n_devices == MAX_UP_DEVICES)
+		return usage_error("more than %d interfaces", MAX_UP_DEVICES);
+	s->devices[s->options.n_devices++] = name;
+	return 0;
+}
+
+static int add_peer(struct up_state *s, const char *name)
+{
+	if (s->options.n_peers == MAX_UP_DEVICES)
+		return usage_error("more than %d interfaces", MAX_UP_DEVICES);
+	s->peers[s->options.n_peers++] = name;
+	return add_device(s, name);
+}
+
 static int up_set(void *state, const char *name, const char *value)
 {
 	struct up_state *s = state;
 
 	if (!strcmp(name, "interface")) {
-		if (s->options.n_devices == MAX_UP_DEVICES)
-			return usage_error("more than %d interfaces", MAX_UP_DEVICES);
-		s->devices[s->options.n_devices++] = value;
+		return add_device(s, value);
+	} else if (!strcmp(name, "peer")) {
+		return add_peer(s, value);
 	} else if (!strcmp(name, "out")) {
 		s->options.out = true;
 	} else if (!strcmp(name, "file")) {
@@ -85,6 +105,7 @@ static int up_run(const struct globals *g, void *state, int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	s->options.devices = s->devices;
+	s->options.peers = s->peers;
 	if (!s->options.n_devices && !s->options.out && !s->rules_file)
 		return usage_error("name an interface with -i; try 'shuntctl up --help'");
 	if (s->rules_file) {

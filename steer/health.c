@@ -7,6 +7,7 @@
 #include "attach.h"
 #include "device.h"
 #include "hook.h"
+#include "peer.h"
 #include "policy.h"
 
 static int device_state(struct shunt *s, int slot, const struct shunt_device *dev,
@@ -67,6 +68,20 @@ static void say(struct sentences *to, const char *fmt, ...)
 	va_end(ap);
 }
 
+static void peer_conflicts(const char *name, struct sentences *to)
+{
+	char what[64];
+
+	if (peer_place(name) == PEER_HERE)
+		say(to,
+		    "'%s': its peer is in this network namespace now, what is routed to it is lost: "
+		    "run 'shuntctl up -i %s'",
+		    name, name);
+	else if (peer_passed_by(name, what, sizeof(what)) > 0)
+		say(to, "'%s': its %s does not see what is routed straight into the peer", name,
+		    what);
+}
+
 static void device_conflicts(struct shunt *s, const struct shunt_device_state *d,
 			     struct sentences *to)
 {
@@ -83,6 +98,8 @@ static void device_conflicts(struct shunt *s, const struct shunt_device_state *d
 		    "'%s': a routing rule of someone else stands in front of ours ('ip rule'): if it "
 		    "matches, steered packets are lost",
 		    name);
+	if (d->device.flags & SHUNT_DEV_PEER && d->attached)
+		peer_conflicts(name, to);
 	if (!(d->device.flags & SHUNT_DEV_TCX) || d->device.flags & SHUNT_DEV_LO)
 		return;
 	before = attach_count_foreign_tcx(d->device.ifindex, ATTACH_IN,

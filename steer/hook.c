@@ -6,6 +6,7 @@
 
 #include "attach.h"
 #include "device.h"
+#include "peer.h"
 #include "policy.h"
 
 static struct attach attach_at(const struct shunt *s, int slot, const struct shunt_device *dev,
@@ -91,6 +92,36 @@ static int choose_hook(const struct shunt *s, const struct hook_request *req,
 	return r < 0 ? r : 0;
 }
 
+/* Asked for, or kept from an `up` before for as long as it is possible. */
+static int choose_peer(const struct hook_request *req, struct shunt_device *dev)
+{
+	bool had = dev->flags & SHUNT_DEV_PEER;
+	char what[64];
+	int r;
+
+	if (!req->peer && !had)
+		return 0;
+	r = peer_place(dev->name);
+	if (r == PEER_HERE && !req->peer) {
+		dev->flags &= ~SHUNT_DEV_PEER;
+		return 0;
+	}
+	if (r == PEER_NONE || r == PEER_HERE)
+		return shunt_err(-EINVAL, "'%s' %s: give '-i %s' instead of --peer", dev->name,
+				 r == PEER_NONE ? "is not a veth, and has no peer"
+						: "has its peer in this network namespace",
+				 dev->name);
+	if (r > 0 && !had) {
+		dev->flags |= SHUNT_DEV_PEER;
+		r = peer_passed_by(dev->name, what, sizeof(what));
+		if (r > 0)
+			shunt_warn("'%s': its %s does not see what is routed straight into the "
+				   "peer",
+				   dev->name, what);
+	}
+	return r < 0 ? r : 0;
+}
+
 static int fill_device(const struct shunt *s, const struct hook_request *req,
 		       struct shunt_device *dev)
 {
@@ -113,7 +144,7 @@ static int fill_device(const struct shunt *s, const struct hook_request *req,
 	dev->flags |= SHUNT_DEV_USED | SHUNT_DEV_IN;
 	if (req->out)
 		dev->flags |= SHUNT_DEV_OUT;
-	return 0;
+	return choose_peer(req, dev);
 }
 
 /*

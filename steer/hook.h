@@ -12,6 +12,7 @@
 struct hook_request {
 	const char *device;
 	bool out;	 /* egress too */
+	bool peer;	 /* what is routed to it goes into its peer */
 	bool lo;	 /* the loopback device, for local outbound */
 	enum shunt_hook hook;
 };

@@ -237,6 +237,14 @@ static int add_one(struct shunt *s, const struct hook_request *req, struct undo_
 	return r;
 }
 
+static bool is_peer(const struct shunt_up_options *opt, const char *device)
+{
+	for (size_t i = 0; i < opt->n_peers; i++)
+		if (!strcmp(opt->peers[i], device))
+			return true;
+	return false;
+}
+
 static int add_devices(struct shunt *s, const struct shunt_up_options *opt, struct undo_list *done)
 {
 	int r = 0;
@@ -251,6 +259,7 @@ static int add_devices(struct shunt *s, const struct shunt_up_options *opt, stru
 	for (size_t i = 0; i < opt->n_devices && !r; i++) {
 		struct hook_request req = { .device = opt->devices[i],
 					    .out = opt->out,
+					    .peer = is_peer(opt, opt->devices[i]),
 					    .hook = opt->hook };
 
 		r = add_one(s, &req, done);

@@ -39,7 +39,7 @@ _shuntctl() {
 	done
 	case "$prev $command" in
 	--kind\ *) words=$(_shuntctl_kinds) ;;
-	-i\ * | --interface\ *) words=$(_shuntctl_interfaces) ;;
+	-i\ * | --interface\ * | --peer\ *) words=$(_shuntctl_interfaces) ;;
 	-f\ * | --file\ * | *\ apply | *\ rule\ check | *\ set\ load\ *)
 		if [[ $cur != -* ]]; then
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")

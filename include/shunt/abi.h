@@ -245,6 +245,7 @@ struct shunt_flow {
 enum shunt_routed_flag {
 	SHUNT_ROUTED_REPLY = 1 << 0,	   /* the way back */
 	SHUNT_ROUTED_FAIL_CLOSED = 1 << 1, /* drop when no next hop is alive */
+	SHUNT_ROUTED_PEER = 1 << 2,	   /* oif is a veth, and packets go into its peer */
 };
 
 struct shunt_routed {
@@ -256,7 +257,8 @@ struct shunt_routed {
 	__u16 group;   /* in hops, 0 the routing table */
 	__u16 serial;  /* of the group */
 	__u8 flags;    /* enum shunt_routed_flag */
-	__u8 reserved[7];
+	__u8 reserved[3];
+	__u32 asked;   /* s, about: when one went by the neighbour code; of SHUNT_ROUTED_PEER */
 	__u32 oif;     /* interface it leaves by */
 	__u32 mtu;     /* of the way */
 	__u8 dmac[6], smac[6];
@@ -340,6 +342,7 @@ enum shunt_device_flag {
 	SHUNT_DEV_L3 = 1 << 4,	       /* no link header */
 	SHUNT_DEV_TCX = 1 << 5,	       /* attached by tcx, else by clsact */
 	SHUNT_DEV_MADE_CLSACT = 1 << 6, /* the clsact qdisc is our making */
+	SHUNT_DEV_PEER = 1 << 7,       /* a veth: what is routed to it goes into its peer */
 };
 
 struct shunt_device {

@@ -217,6 +217,9 @@ enum shunt_hook { SHUNT_HOOK_AUTO, SHUNT_HOOK_TCX, SHUNT_HOOK_CLSACT };
 struct shunt_up_options {
 	const char *const *devices;
 	size_t n_devices;
+	/* Those of them that are veths whose peer gets what is routed there, past their egress. */
+	const char *const *peers;
+	size_t n_peers;
 	bool out;	/* also steer flows that start on this host */
 	uint32_t mark;	/* exactly two bits; 0: default */
 	uint32_t table; /* 0: default */

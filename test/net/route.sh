@@ -68,6 +68,7 @@ same_lines() {
 	diff "$2" "$3" >"$T/diff" || fail "$1 are others: $(head -n 4 "$T/diff")"
 }
 
+# as_the_kernel FAMILY MTU [OPTION...]: of `up`
 as_the_kernel() {
 	local u0_mtu=$2 n
 
@@ -85,7 +86,7 @@ as_the_kernel() {
 	exchange kernel
 	at_least 'frames that the kernel forwarded' "$(wc -l <"$T/kernel.sv")" $((FRAMES / 2))
 	at_least 'errors of the kernel' "$(wc -l <"$T/kernel.cl")" 100
-	up
+	up "${@:3}"
 	rules '100 in route'
 	exchange routed
 	same_lines 'frames that arrived' "$T/kernel.sv" "$T/routed.sv"
@@ -244,13 +245,25 @@ state_of_hop() {
 	ctl --json hop list ways | jq -r ".[] | select(.address == \"$1\") | .state"
 }
 
+# What is not confirmed is asked again within seconds, if it is in use.
+neighbours_soon_old() {
+	in_ns gw sysctl -q -w net.ipv4.neigh.x0.base_reachable_time_ms=4000 \
+		net.ipv6.neigh.x0.base_reachable_time_ms=4000 \
+		net.ipv4.neigh.x0.delay_first_probe_time=1 \
+		net.ipv6.neigh.x0.delay_first_probe_time=1 \
+		net.ipv4.neigh.x0.retrans_time_ms=200 net.ipv6.neigh.x0.retrans_time_ms=200
+	lab_mark
+}
+
+# dead_next_hop FAMILY link|neighbour|silent [OPTION...]: of `up`
 dead_next_hop() {
-	local n
+	local n do
 
 	family "$1"
 	lab_up
 	lab_far
-	up
+	[[ $2 != silent ]] || neighbours_soon_old
+	up "${@:3}"
 	ctl hop add ways "$SV"
 	ctl hop add ways "$XL"
 	rules "100 in tcp to $FAR route via @ways"
@@ -258,20 +271,22 @@ dead_next_hop() {
 	n=$(ask open 60)
 	at_least 'flows by xl' "$(number_of xl "$n")" 15
 	same 'states' "$(state_of_hop "$SV") $(state_of_hop "$XL")" 'alive alive'
+	[[ $2 != silent ]] || wait_for 20 "ip -n gw neigh show $XL dev x0 | grep -q STALE"
 	if [[ $2 == link ]]; then
 		ip -n xl link set eth0 down
 	else
-		# It does not answer any more, and the kernel has found out.
+		# It does not answer any more, and the kernel has found out; or has yet to.
 		ip -n xl link set eth0 arp off
 		ip -n xl -6 addr flush dev eth0
-		ip -n gw neigh flush dev x0
+		[[ $2 == silent ]] || ip -n gw neigh flush dev x0
 	fi
-	n=$(ask open 1)
-	wait_for 10 "ask open 1; [[ \$(state_of_hop $XL) == dead ]]"
+	# Old flows are enough to find it out, though all that comes is put into the peer.
+	[[ $2 == silent ]] && do='ask xl' || do='open 1'
+	wait_for 30 "ask $do; [[ \$(state_of_hop $XL) == dead ]]"
 	n=$(ask names)
 	same 'flows by xl when it is dead' "$(number_of xl "$(ask open 40)")" "$(number_of xl "$n")"
 	same 'the state of the other' "$(state_of_hop "$SV")" alive
-	[[ $2 == neighbour ]] || link_comes_back
+	[[ $2 != link ]] || link_comes_back
 	exec {HOLD}>&-
 	finish hold
 }
@@ -404,6 +419,116 @@ mixed_rules() {
 	fetch_hello cl "http://$SV_U:8080/hello"
 }
 
+# ---- into the peer of a veth -------------------------------------------------------------------
+
+# What came out of the veth itself, and not into its peer past it.
+sent_by() {
+	ip -n gw -s -j link show dev "$1" | jq '.[0].stats64.tx.packets'
+}
+
+# The fetch of a megabyte, and how much of it went by the egress of u0 and c0.
+fetch_by() {
+	local u0 c0
+
+	u0=$(sent_by u0) c0=$(sent_by c0)
+	fetch cl "http://$SV_U$1/big" | cmp - "$T/nginx-sv/www/big"
+	BY_U0=$(($(sent_by u0) - u0)) BY_C0=$(($(sent_by c0) - c0))
+	say "by u0: $BY_U0, by c0: $BY_C0 packets"
+}
+
+# A packet in seconds goes by the egress, for the neighbour's sake.
+into_the_peer() {
+	local n
+
+	HOOK=$1
+	family "$2"
+	lab_up
+	web_server sv
+	dd if=/dev/urandom of="$T/nginx-sv/www/big" bs=1M count=8 status=none
+	# So that the packets are many.
+	in_ns sv ethtool -K eth0 tso off gso off >&2
+	up -i u0
+	rules '100 in on c0 tcp to any port 80 route'
+	fetch_by ''
+	at_least 'packets by c0, not told to pass it by' "$BY_C0" 500
+	ctl up --peer c0 --hook "$HOOK"
+	same 'what status says of the peers' \
+		"$(ctl --json status | jq -c '[.devices[] | [.name, .peer]]')" \
+		'[["c0",true],["u0",false]]'
+	fetch_by ''
+	at_most 'packets by c0' "$BY_C0" 50
+	at_least 'packets by u0' "$BY_U0" 10
+	n=$(counter routed)
+	at_least routed "$n" 1000
+	# The control: without a rule they go by the kernel, past nothing.
+	fetch_by :8080
+	at_least 'packets by c0, of a flow without a rule' "$BY_C0" 500
+	same 'routed, of a flow without a rule' "$(counter routed)" "$n"
+	# It stays so, until `down`.
+	ctl up -i c0 --peer u0 --hook "$HOOK"
+	fetch_by ''
+	at_most 'packets by c0' "$BY_C0" 50
+	at_most 'packets by u0' "$BY_U0" 50
+	ctl down
+	up -i u0
+	rules '100 in on c0 tcp to any port 80 route'
+	fetch_by ''
+	at_least 'packets by c0, after down and up' "$BY_C0" 500
+}
+
+peers_refused() {
+	family 4
+	lab_up
+	web_server sv
+	ip -n gw link add v0 type veth peer name v1
+	must_fail 1 "'v0' has its peer in this network namespace: give '-i v0' instead of --peer" \
+		ctl up --peer v0
+	ip -n gw link add b0 type bridge
+	must_fail 1 "'b0' is not a veth, and has no peer: give '-i b0' instead of --peer" \
+		ctl up -i c0 --peer b0
+	must_fail 1 "no such interface 'nix0'" ctl up --peer nix0
+	must_fail 1 'is not up' ctl status
+	ip -n gw link del v0
+	ip -n gw link del b0
+	lab_mark
+	up
+	# Nobody's queue is passed by without a word.
+	in_ns gw tc qdisc add dev u0 root tbf rate 1gbit burst 100k latency 10ms
+	lab_mark
+	ctl up --peer u0 --hook "$HOOK" 2>"$T/said"
+	grep -q "'u0': its qdisc 'tbf' does not see what is routed straight into the peer" \
+		"$T/said" || fail "up says: $(<"$T/said")"
+	ctl status | grep -q "'u0': its qdisc 'tbf' does not see" || fail "$(ctl status)"
+	# A peer that comes home is not lost sight of.
+	ip -n sv link set eth0 netns gw
+	ctl status | grep -q "'u0': its peer is in this network namespace now" ||
+		fail "$(ctl status)"
+	ctl up -i u0 --hook "$HOOK"
+	same 'what status says of the peer' \
+		"$(ctl --json status | jq -c '.devices[] | select(.name == "u0") | .peer')" false
+	ip -n gw link set eth0 netns sv
+	ctl down
+	lab_mark
+}
+
+# What a peer gets has the link addresses that would have come through the pair.
+peer_sees() {
+	local macs
+
+	family "$1"
+	lab_up
+	web_server sv
+	fetch_hello cl "http://$SV_U/hello"
+	up --peer u0
+	rules '100 in on c0 udp to any port 9 route'
+	start_ready catch-sv sv python3 "$frames" catch eth0
+	in_ns cl python3 "$frames" datagrams "$SV" 9 200 >&2
+	macs=$(mac_of sv eth0)$(mac_of gw u0)
+	wait_for 10 "((\$(grep -c '^${macs//:/}.*0009.\{8\}78\(00\)*$' '$T/catch-sv.out') == 200))"
+	same routed "$(counter routed)" 200
+	stop catch-sv
+}
+
 for fam in 4 6; do
 	check "ROUTE-01-v$fam" "routed packets leave as the kernel's do (IPv$fam)" as_the_kernel $fam 1500
 	check "ROUTE-02-v$fam" "and with a narrow way (IPv$fam)" as_the_kernel $fam 1280
@@ -421,12 +546,25 @@ for fam in 4 6; do
 		dead_next_hop $fam link
 	check "ROUTE-05-neighbour-v$fam" "nor one that does not answer (IPv$fam)" \
 		dead_next_hop $fam neighbour
+	check -t 90 "ROUTE-17-link-v$fam" "nor the peer of a veth whose link is down (IPv$fam)" \
+		dead_next_hop $fam link --peer u0 --peer x0
+	check -t 90 "ROUTE-17-silent-v$fam" "nor a peer that stops to answer (IPv$fam)" \
+		dead_next_hop $fam silent --peer u0 --peer x0
 	check "ROUTE-06-v$fam" "a flow follows its first decision (IPv$fam)" first_decision $fam
 	check "ROUTE-10-v$fam" "a UDP flow is decided once (IPv$fam)" datagrams $fam
+	for hook in tcx clsact; do
+		check "ROUTE-13-$hook-v$fam" "straight into the peer of a veth ($hook, IPv$fam)" \
+			into_the_peer $hook $fam
+	done
+	check "ROUTE-15-v$fam" "a peer sees the link addresses of the pair (IPv$fam)" peer_sees $fam
+	check "ROUTE-16-v$fam" "frames of peers leave as the kernel's do (IPv$fam)" \
+		as_the_kernel $fam 1500 --peer u0 --peer c0
 	check "ROUTE-07-v$fam" "conntrack sees nothing of a routed flow (IPv$fam)" beside_conntrack $fam
 done
 
 check ROUTE-11 "a link-local next hop" link_local_hop
+
+check ROUTE-14 "a peer that cannot be redirected into" peers_refused
 
 check ROUTE-12 "places of next hops are given back" many_next_hops
 
