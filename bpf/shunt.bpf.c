@@ -7,6 +7,7 @@
  *   classify.h  struct packet -> rule
  *   sockets.h   packet -> socket
  *   route.h     forwarding without the stack
+ *   way.h       routed flow -> interface, next hop, link addresses
  *   hops.h      flow -> next hop
  *   steer.h     what happens to a TCP packet at each hook
  *   udp_flows.h which datagrams begin a flow

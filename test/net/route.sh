@@ -31,11 +31,13 @@ mac_of() {
 
 # exchange NAME: random frames from cl; what arrives at sv and what gw says to cl, to $T/NAME.*
 exchange() {
+	local end
+
 	start_ready catch-sv sv python3 "$frames" catch eth0
 	start_ready catch-cl cl python3 "$frames" catch eth0
-	in_ns cl python3 "$frames" send eth0 "$(mac_of gw c0)" "$CL" "$SV" "$FRAMES" 7 >&2
-	# What waits in their sockets, errors that came before that, is printed before they end.
-	wait_for 10 "grep -q $(printf 'that is all' | od -An -v -tx1 | tr -d ' \n') '$T/catch-sv.out'"
+	in_ns cl python3 "$frames" send eth0 "$(mac_of gw c0)" "$CL" "$SV" "$FRAMES" 7 "${TAG-}" >&2
+	end=$(printf 'that is all' | od -An -v -tx1 | tr -d ' \n')
+	wait_for 30 "grep -q $end '$T/catch-sv.out' && grep -q $end '$T/catch-cl.out'"
 	stop catch-sv
 	stop catch-cl
 	# From cl's address; and errors from gw, without what is different each time.
@@ -102,6 +104,14 @@ as_the_kernel() {
 	rules '100 in to 192.0.2.0/24,2001:db8::/32 route'
 	in_ns cl python3 "$frames" send eth0 "$(mac_of gw c0)" "$XL" "$SV" 50 8 >&2
 	same 'routed, by a rule about others' "$(counter routed)" "$n"
+}
+
+# A tag of VLAN 0 is a priority, not a network, and does not leave with the packet. (A tag of another
+# VLAN: links.sh.)
+priority_tagged() {
+	TAG=e000
+	as_the_kernel "$@"
+	! grep -q '^.\{24\}8100' "$T/routed.sv" || fail 'a tag has been sent on'
 }
 
 # ---- ways -----------------------------------------------------------------------------------
@@ -532,6 +542,10 @@ peer_sees() {
 for fam in 4 6; do
 	check "ROUTE-01-v$fam" "routed packets leave as the kernel's do (IPv$fam)" as_the_kernel $fam 1500
 	check "ROUTE-02-v$fam" "and with a narrow way (IPv$fam)" as_the_kernel $fam 1280
+	check "ROUTE-18-v$fam" "priority-tagged packets leave as the kernel's do (IPv$fam)" \
+		priority_tagged $fam 1500
+	check "ROUTE-18-peer-v$fam" "and into a peer (IPv$fam)" \
+		priority_tagged $fam 1500 --peer u0 --peer c0
 	for hook in tcx clsact; do
 		check "ROUTE-03-$hook-v$fam" "two uplinks by a set ($hook, IPv$fam)" \
 			two_uplinks_by_set $hook $fam

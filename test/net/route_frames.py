@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """route_frames.py: frames for the stories of routing, and what became of them.
 
-    route_frames.py send IFACE DST-MAC SRC DST COUNT SEED   random frames, the same for a seed
+    route_frames.py send IFACE DST-MAC SRC DST COUNT SEED [TAG]     random frames, the same for a
+                                    seed; TAG: the 16 bits behind 0x8100, in hex
     route_frames.py catch IFACE     print frames that arrive, in hex; ends on SIGTERM
     route_frames.py hex ADDRESS
     route_frames.py datagrams ADDRESS PORT COUNT
@@ -97,10 +98,10 @@ class Maker:
         return (self.ipv6 if self.v6 else self.ipv4)(proto, body, ttl, r.randrange(256))
 
 
-    def end(self):
-        """After all others: who waits for END has seen them."""
+    def end(self, ttl):
+        """After all others: who waits for END has seen them; at this end, if the ttl is 1."""
         self.random.random = lambda: 1.0  # no options, no fragment, no damage
-        return (self.ipv6 if self.v6 else self.ipv4)(UDP, self.transport(UDP, END), 64, 0)
+        return (self.ipv6 if self.v6 else self.ipv4)(UDP, self.transport(UDP, END), ttl, 0)
 
 
 END = b"that is all"
@@ -113,18 +114,33 @@ def open_packets(interface, kind):
     return s
 
 
-def send(interface, mac, source, destination, count, seed):
+def send(interface, mac, source, destination, count, seed, tag=""):
     out = open_packets(interface, 0)
     maker = Maker(source, destination, int(seed))
     ether = bytes.fromhex(mac.replace(":", "")) + out.getsockname()[4] + \
-        struct.pack("!H", 0x86DD if maker.v6 else 0x0800)
+        bytes.fromhex(tag and "8100" + tag) + struct.pack("!H", 0x86DD if maker.v6 else 0x0800)
     for _ in range(int(count)):
         out.send(ether + maker.packet())
-    out.send(ether + maker.end())
+    out.send(ether + maker.end(1))
+    out.send(ether + maker.end(64))
+
+
+SOL_PACKET, PACKET_AUXDATA, TP_STATUS_VLAN_VALID = 263, 8, 1 << 4
+
+
+def with_tag(frame, more):
+    """The frame as it was on the wire: the kernel takes the tag off and says so beside it."""
+    for level, kind, data in more:
+        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
+            status, _, _, _, _, tci, tpid = struct.unpack("=IIIHHHH", data[:20])
+            if status & TP_STATUS_VLAN_VALID:
+                return frame[:12] + struct.pack("!HH", tpid, tci) + frame[12:]
+    return frame
 
 
 def catch(interface):
     s = open_packets(interface, 3)
+    s.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     end, on_signal = socket.socketpair()
     on_signal.setblocking(False)
     signal.signal(signal.SIGTERM, lambda *_: None)
@@ -134,9 +150,9 @@ def catch(interface):
         ready, _, _ = select.select([s, end], [], [])
         if s not in ready:  # told to end, and nothing is left
             break
-        frame, where = s.recvfrom(65536)
+        frame, more, _, where = s.recvmsg(65536, 256)
         if where[2] != 4:  # PACKET_OUTGOING
-            print(frame.hex(), flush=True)
+            print(with_tag(frame, more).hex(), flush=True)
 
 
 def datagrams(address, port, count):
