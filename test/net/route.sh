@@ -540,11 +540,11 @@ peer_sees() {
 }
 
 for fam in 4 6; do
-	check "ROUTE-01-v$fam" "routed packets leave as the kernel's do (IPv$fam)" as_the_kernel $fam 1500
-	check "ROUTE-02-v$fam" "and with a narrow way (IPv$fam)" as_the_kernel $fam 1280
-	check "ROUTE-18-v$fam" "priority-tagged packets leave as the kernel's do (IPv$fam)" \
+	check -t 180 "ROUTE-01-v$fam" "routed packets leave as the kernel's do (IPv$fam)" as_the_kernel $fam 1500
+	check -t 180 "ROUTE-02-v$fam" "and with a narrow way (IPv$fam)" as_the_kernel $fam 1280
+	check -t 180 "ROUTE-18-v$fam" "priority-tagged packets leave as the kernel's do (IPv$fam)" \
 		priority_tagged $fam 1500
-	check "ROUTE-18-peer-v$fam" "and into a peer (IPv$fam)" \
+	check -t 180 "ROUTE-18-peer-v$fam" "and into a peer (IPv$fam)" \
 		priority_tagged $fam 1500 --peer u0 --peer c0
 	for hook in tcx clsact; do
 		check "ROUTE-03-$hook-v$fam" "two uplinks by a set ($hook, IPv$fam)" \
@@ -560,18 +560,18 @@ for fam in 4 6; do
 		dead_next_hop $fam link
 	check "ROUTE-05-neighbour-v$fam" "nor one that does not answer (IPv$fam)" \
 		dead_next_hop $fam neighbour
-	check -t 90 "ROUTE-17-link-v$fam" "nor the peer of a veth whose link is down (IPv$fam)" \
+	check -t 180 "ROUTE-17-link-v$fam" "nor the peer of a veth whose link is down (IPv$fam)" \
 		dead_next_hop $fam link --peer u0 --peer x0
-	check -t 90 "ROUTE-17-silent-v$fam" "nor a peer that stops to answer (IPv$fam)" \
+	check -t 180 "ROUTE-17-silent-v$fam" "nor a peer that stops to answer (IPv$fam)" \
 		dead_next_hop $fam silent --peer u0 --peer x0
 	check "ROUTE-06-v$fam" "a flow follows its first decision (IPv$fam)" first_decision $fam
 	check "ROUTE-10-v$fam" "a UDP flow is decided once (IPv$fam)" datagrams $fam
 	for hook in tcx clsact; do
-		check "ROUTE-13-$hook-v$fam" "straight into the peer of a veth ($hook, IPv$fam)" \
+		check -t 120 "ROUTE-13-$hook-v$fam" "straight into the peer of a veth ($hook, IPv$fam)" \
 			into_the_peer $hook $fam
 	done
 	check "ROUTE-15-v$fam" "a peer sees the link addresses of the pair (IPv$fam)" peer_sees $fam
-	check "ROUTE-16-v$fam" "frames of peers leave as the kernel's do (IPv$fam)" \
+	check -t 180 "ROUTE-16-v$fam" "frames of peers leave as the kernel's do (IPv$fam)" \
 		as_the_kernel $fam 1500 --peer u0 --peer c0
 	check "ROUTE-07-v$fam" "conntrack sees nothing of a routed flow (IPv$fam)" beside_conntrack $fam
 done
