@@ -21,6 +21,7 @@ struct run {
 	struct __sk_buff *skb;
 	struct shunt_explain *ex; /* not NULL: a test run of `explain`, leaves no trace */
 	__u8 outcome;		  /* enum shunt_counter of the exit */
+	__u8 turn;		  /* what is steered goes by lo, and is counted as steered there */
 	struct packet p;
 };
 
@@ -39,9 +40,15 @@ static __always_inline void count(const struct run *r, enum shunt_counter c)
 		count_up(c);
 }
 
+static __always_inline bool is_steered(enum shunt_counter c)
+{
+	return c >= SHUNT_CTR_STEER_NEW && c <= SHUNT_CTR_STEER_FRAG;
+}
+
 static __always_inline int leave(struct run *r, enum shunt_counter c, int verdict)
 {
-	count(r, c);
+	if (!r->turn || !is_steered(c))
+		count(r, c);
 	r->outcome = c;
 	if (r->ex) {
 		r->ex->counter = c;
@@ -56,6 +63,7 @@ static __always_inline void run_begin(struct run *r, struct __sk_buff *skb)
 
 	r->skb = skb;
 	r->ex = NULL;
+	r->turn = by_loopback;
 	if (skb->cb[0] != SHUNT_EXPLAIN_CB0 || skb->cb[1] != SHUNT_EXPLAIN_CB1)
 		return;
 	r->ex = bpf_map_lookup_elem(&explain, &zero);

@@ -304,6 +304,11 @@ __noinline int read_packet(struct __sk_buff *skb, __u32 l2, struct packet *p)
 	return r == PACKET_PULL ? SHUNT_CTR_SHORT : r;
 }
 
+static __always_inline bool is_link_local_source(const struct packet *p)
+{
+	return p->v6 && (p->saddr[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+}
+
 static __always_inline bool is_syn(const struct packet *p)
 {
 	return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;

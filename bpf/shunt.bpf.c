@@ -9,6 +9,7 @@
  *   route.h     forwarding without the stack
  *   way.h       routed flow -> interface, next hop, link addresses
  *   hops.h      flow -> next hop
+ *   loopback.h  delivery by way of lo
  *   steer.h     what happens to a TCP packet at each hook
  *   udp_flows.h which datagrams begin a flow
  *   icmp.h      ICMP errors about our flows
@@ -25,33 +26,42 @@ static __always_inline bool foreign_vlan(const struct __sk_buff *skb)
 	return skb->vlan_present && (skb->vlan_tci & 0x0fff);
 }
 
+static __always_inline int judge(struct run *r, __u32 l2)
+{
+	struct __sk_buff *skb = r->skb;
+	int e, routed;
+
+	if (skb->pkt_type != 0 /* PACKET_HOST */)
+		return leave(r, SHUNT_CTR_NOT_HOST, NEXT);
+	if (foreign_vlan(skb))
+		return leave(r, SHUNT_CTR_VLAN, NEXT);
+	e = read_packet(skb, l2, &r->p);
+	if (r->p.pulled)
+		count(r, SHUNT_CTR_PULLED);
+	if (e != PACKET_OK)
+		return leave(r, e, NEXT);
+	if (r->p.frag == FRAG_LATER)
+		return follow_frag(r);
+	routed = routes_in_use && !r->ex ? route_known(skb, &r->p) : NOT_ROUTED;
+	if (routed == ROUTE_OLD)
+		routed = route_old(skb, &r->p);
+	if (routed >= 0)
+		return leave_routed(r, routed);
+	if (r->p.proto == IPPROTO_TCP)
+		return tcp_in(r);
+	if (r->p.proto == IPPROTO_UDP)
+		return udp(r, SHUNT_DIR_IN, true);
+	return icmp_in(r);
+}
+
 static __always_inline int ingress(struct __sk_buff *skb, __u32 l2)
 {
 	struct run r;
-	int e, routed;
+	int verdict;
 
 	run_begin(&r, skb);
-	if (skb->pkt_type != 0 /* PACKET_HOST */)
-		return leave(&r, SHUNT_CTR_NOT_HOST, NEXT);
-	if (foreign_vlan(skb))
-		return leave(&r, SHUNT_CTR_VLAN, NEXT);
-	e = read_packet(skb, l2, &r.p);
-	if (r.p.pulled)
-		count(&r, SHUNT_CTR_PULLED);
-	if (e != PACKET_OK)
-		return leave(&r, e, NEXT);
-	if (r.p.frag == FRAG_LATER)
-		return follow_frag(&r);
-	routed = routes_in_use && !r.ex ? route_known(skb, &r.p) : NOT_ROUTED;
-	if (routed == ROUTE_OLD)
-		routed = route_old(skb, &r.p);
-	if (routed >= 0)
-		return leave_routed(&r, routed);
-	if (r.p.proto == IPPROTO_TCP)
-		return tcp_in(&r);
-	if (r.p.proto == IPPROTO_UDP)
-		return udp(&r, SHUNT_DIR_IN, true);
-	return icmp_in(&r);
+	verdict = judge(&r, l2);
+	return r.turn && is_steered(r.outcome) && !r.ex ? carry_to_lo(&r) : verdict;
 }
 
 static __always_inline int egress(struct __sk_buff *skb, bool link_header)
@@ -111,14 +121,19 @@ int shunt_lo(struct __sk_buff *skb)
 	int e;
 
 	run_begin(&r, skb);
-	if (!(skb->mark & steer_mark))
+	r.turn = 0;
+	if (!(skb->mark & steer_mark) || (by_loopback && !is_turned(skb)))
 		return leave(&r, SHUNT_CTR_LO_OTHER, NEXT);
+	if (by_loopback && !turn_back(skb))
+		return leave(&r, SHUNT_CTR_LO_LOST, TC_ACT_SHOT);
 	bpf_skb_change_type(skb, 0 /* PACKET_HOST */); /* it has the next hop's MAC address */
 	e = read_packet(skb, ETH_HLEN, &r.p);
 	if (e != PACKET_OK)
 		return leave(&r, e, NEXT);
-	if (r.p.proto != IPPROTO_TCP || r.p.frag == FRAG_LATER)
-		return leave(&r, SHUNT_CTR_LO_OTHER, NEXT);
+	if (r.p.frag == FRAG_LATER)
+		return leave(&r, by_loopback ? SHUNT_CTR_STEER_FRAG : SHUNT_CTR_LO_OTHER, NEXT);
+	if (r.p.proto != IPPROTO_TCP) /* steered: an ICMP error */
+		return leave(&r, by_loopback ? SHUNT_CTR_STEER_ICMP : SHUNT_CTR_LO_OTHER, NEXT);
 	return tcp_lo(&r);
 }
 

@@ -8,6 +8,7 @@
 
 #include "event.h"
 #include "limit.h"
+#include "loopback.h"
 #include "reject.h"
 #include "route.h"
 #include "sockets.h"
@@ -15,8 +16,6 @@
 #define MS 1000000ULL
 #define BACKSTOP_LIFE (1000 * MS) /* the lookup follows at once, or after reassembly */
 #define FRAG_LIFE (30000 * MS)	  /* ipfrag_time's default, net/ipv4/ip_fragment.c */
-
-#define LO_IFINDEX 1 /* in every network namespace, net/core/dev.c */
 
 static __always_inline void note_frag(const struct run *r)
 {
@@ -222,6 +221,9 @@ static __always_inline int proxy_in(struct run *r, const struct decision *d,
 	/* Our own SYN, sent back by a router: steered again it would make a loop (LOOP-04). */
 	if (is_own_syn(r))
 		return leave(r, SHUNT_CTR_OWN, NEXT);
+	/* The answer must know the interface, and the socket would take it to be lo. */
+	if (by_loopback && is_link_local_source(&r->p))
+		return fail(r, d->flags);
 	listener = pick_socket(&r->p, d->target, &index);
 	if (!listener)
 		return fail(r, d->flags);
@@ -238,19 +240,26 @@ static __always_inline int proxy_in(struct run *r, const struct decision *d,
 	return verdict;
 }
 
+/* Delivery by lo: the packet, marked, is turned round. */
+static __always_inline int carry_to_lo(struct run *r)
+{
+	int verdict = turn_to_lo(r->skb, &r->p);
+
+	if (verdict < 0)
+		return leave(r, SHUNT_CTR_REDIRECT_FAILED, TC_ACT_SHOT);
+	return leave(r, SHUNT_CTR_REDIRECT, verdict);
+}
+
 /* proxy at an egress hook: note the decision and turn the packet round to lo's ingress. */
 static __always_inline int redirect_to_lo(struct run *r, bool link_header)
 {
 	if (r->ex)
 		return leave(r, SHUNT_CTR_REDIRECT, TC_ACT_REDIRECT);
-	if (!link_header) {
-		struct ethhdr eth = { .h_proto = r->skb->protocol };
-
-		if (bpf_skb_change_head(r->skb, sizeof(eth), 0) ||
-		    bpf_skb_store_bytes(r->skb, 0, &eth, sizeof(eth), 0))
-			return leave(r, SHUNT_CTR_REDIRECT_FAILED, TC_ACT_SHOT);
-	}
 	r->skb->mark |= steer_mark; /* lo's program takes only what carries it */
+	if (by_loopback)
+		return carry_to_lo(r);
+	if (!link_header && !add_link_header(r->skb))
+		return leave(r, SHUNT_CTR_REDIRECT_FAILED, TC_ACT_SHOT);
 	return leave(r, SHUNT_CTR_REDIRECT, bpf_redirect(LO_IFINDEX, BPF_F_INGRESS));
 }
 

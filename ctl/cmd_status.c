@@ -47,6 +47,11 @@ static int collect(struct shunt *s, struct status *st)
 	return shunt_counters_read(s, st->counters);
 }
 
+static bool is_by_loopback(const struct status *st)
+{
+	return st->instance.flags & SHUNT_INST_LOOPBACK;
+}
+
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
 static struct json_object *devices_json(const struct status *st)
@@ -116,6 +121,8 @@ static void status_json(const struct globals *g, const struct status *st)
 	json_object_object_add(o, "own_mark", json_object_new_int64(st->instance.own_mark));
 	json_object_object_add(o, "table", json_object_new_int64(st->instance.table));
 	json_object_object_add(o, "pref", json_object_new_int64(st->instance.pref));
+	json_object_object_add(o, "delivery",
+			       json_object_new_string(is_by_loopback(st) ? "loopback" : "rule"));
 	json_object_object_add(o, "devices", devices_json(st));
 	json_object_object_add(o, "rules", json_object_new_int64((int64_t)st->n_rules));
 	json_object_object_add(o, "memory", memory_json(&st->memory));
@@ -127,7 +134,7 @@ static void status_json(const struct globals *g, const struct status *st)
 
 /* ---- text ------------------------------------------------------------------------------------- */
 
-static void device_text(const struct shunt_device_state *d)
+static void device_text(const struct status *st, const struct shunt_device_state *d)
 {
 	uint32_t f = d->device.flags;
 
@@ -136,6 +143,10 @@ static void device_text(const struct shunt_device_state *d)
 	       f & SHUNT_DEV_OUT ? "egress" : "", f & SHUNT_DEV_TCX ? "tcx" : "clsact",
 	       f & SHUNT_DEV_PEER ? ", routed into its peer" : "",
 	       d->attached ? "attached" : "NOT ATTACHED");
+	if (is_by_loopback(st)) {
+		putchar('\n');
+		return;
+	}
 	printf(", routing rules: %s\n", d->rule_v4 && d->rule_v6 ? "IPv4 and IPv6"
 					: d->rule_v4		 ? "IPv4"
 					: d->rule_v6		 ? "IPv6"
@@ -149,13 +160,16 @@ static double megabytes(uint64_t bytes)
 
 static void status_text(const struct globals *g, const struct status *st)
 {
-	printf("instance %s\n  pins: %s\n  marks: steer 0x%x, own 0x%x; table %u, rules at %u\n",
+	printf("instance %s\n  pins: %s\n  marks: steer 0x%x, own 0x%x; ",
 	       g->where.instance ? g->where.instance : "default", st->pin_dir,
-	       st->instance.steer_mark, st->instance.own_mark, st->instance.table,
-	       st->instance.pref);
+	       st->instance.steer_mark, st->instance.own_mark);
+	if (is_by_loopback(st))
+		puts("delivery by lo");
+	else
+		printf("table %u, rules at %u\n", st->instance.table, st->instance.pref);
 	puts("devices");
 	for (int i = 0; i < st->n_devices; i++)
-		device_text(&st->devices[i]);
+		device_text(st, &st->devices[i]);
 	printf("rules\n  %zu\n", st->n_rules);
 	printf("memory\n  %.1f MB, of which rules and sets %.1f MB (%.1f MB in use)\ntargets\n",
 	       megabytes(st->memory.all), megabytes(st->memory.rules),

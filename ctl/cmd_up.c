@@ -23,6 +23,7 @@ static const struct option_row up_options[] = {
 	{ "table", 0, "N", "number of our routing table (default 3020)" },
 	{ "pref", 0, "N", "priority of our routing rules (default 1000)" },
 	{ "hook", 0, "KIND", "auto, tcx or clsact (default auto)" },
+	{ "deliver", 0, "HOW", "what is steered gets here by a routing rule or by lo: rule or loopback" },
 	{ "force", 0, NULL, "go on although a rule of someone else looks at our mark bits" },
 	{},
 };
@@ -42,6 +43,17 @@ static int set_hook(struct shunt_up_options *o, const char *value)
 		}
 	}
 	return usage_error("--hook '%s': one of auto, tcx, clsact", value);
+}
+
+static int set_delivery(struct shunt_up_options *o, const char *value)
+{
+	if (!strcmp(value, "rule"))
+		o->delivery = SHUNT_DELIVER_RULE;
+	else if (!strcmp(value, "loopback"))
+		o->delivery = SHUNT_DELIVER_LOOPBACK;
+	else
+		return usage_error("--deliver '%s': one of rule, loopback", value);
+	return 0;
 }
 
 static int set_number(const char *name, const char *value, uint32_t *out)
@@ -90,6 +102,8 @@ static int up_set(void *state, const char *name, const char *value)
 		return set_number(name, value, &s->options.pref);
 	} else if (!strcmp(name, "hook")) {
 		return set_hook(&s->options, value);
+	} else if (!strcmp(name, "deliver")) {
+		return set_delivery(&s->options, value);
 	} else {
 		s->options.force = true;
 	}

@@ -13,10 +13,12 @@
 static int device_state(struct shunt *s, int slot, const struct shunt_device *dev,
 			struct shunt_device_state *out)
 {
-	bool overtaken_v4 = false, overtaken_v6 = false;
-	int v4 = policy_is_set(&s->info, dev->name, AF_INET, &overtaken_v4), v6 = 0;
+	bool overtaken_v4 = false, overtaken_v6 = false, used = policy_is_used(&s->info);
+	int v4 = 0, v6 = 0;
 
-	if (v4 >= 0 && policy_has_ipv6())
+	if (used)
+		v4 = policy_is_set(&s->info, dev->name, AF_INET, &overtaken_v4);
+	if (used && v4 >= 0 && policy_has_ipv6())
 		v6 = policy_is_set(&s->info, dev->name, AF_INET6, &overtaken_v6);
 	if (v4 < 0 || v6 < 0)
 		return v4 < 0 ? v4 : v6;
@@ -91,7 +93,7 @@ static void device_conflicts(struct shunt *s, const struct shunt_device_state *d
 
 	if (!d->attached)
 		say(to, "'%s': our program is not attached any more: run 'shuntctl up' again", name);
-	if (!d->rule_v4 || (policy_has_ipv6() && !d->rule_v6))
+	if (policy_is_used(&s->info) && (!d->rule_v4 || (policy_has_ipv6() && !d->rule_v6)))
 		say(to, "'%s': a routing rule of ours is gone: run 'shuntctl up' again", name);
 	if (d->overtaken)
 		say(to,
@@ -134,7 +136,7 @@ int shunt_conflicts(struct shunt *s, char (*out)[256], int max)
 	struct sentences to = { out, 0, max };
 	struct shunt_device_state d;
 	struct shunt_device dev;
-	int first = route_conflicts(s, &to);
+	int first = policy_is_used(&s->info) ? route_conflicts(s, &to) : 0;
 
 	if (first)
 		return first;

@@ -86,6 +86,7 @@ static int load_skeleton(struct shunt *s, struct shunt_bpf **out)
 	skel->rodata->steer_mark = s->info.steer_mark;
 	skel->rodata->own_mark = s->info.own_mark;
 	skel->rodata->hash_seed = seed;
+	skel->rodata->by_loopback = !!(s->info.flags & SHUNT_INST_LOOPBACK);
 	r = shunt_bpf__load(skel);
 	if (r) {
 		libbpf_last[strcspn(libbpf_last, "\n")] = '\0';

@@ -27,6 +27,11 @@ bool policy_has_ipv6(void)
 	return !sysctl_read("net/ipv6/conf/lo/disable_ipv6", &off) && !off;
 }
 
+bool policy_is_used(const struct shunt_instance *inst)
+{
+	return !(inst->flags & SHUNT_INST_LOOPBACK);
+}
+
 static bool family_is_on(int family)
 {
 	return family == AF_INET || policy_has_ipv6();
@@ -205,8 +210,11 @@ static int change_rule(struct nl_sock *sk, const struct shunt_instance *inst, co
 static int change(const struct shunt_instance *inst, const char *device, bool add)
 {
 	_cleanup_nl_ struct nl_sock *sk = NULL;
-	int r = rtnl_open(&sk), first = 0;
+	int r, first = 0;
 
+	if (!policy_is_used(inst))
+		return 0;
+	r = rtnl_open(&sk);
 	if (r)
 		return r;
 	for (size_t i = 0; i < 2; i++) {

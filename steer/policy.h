@@ -16,6 +16,9 @@
 
 #include "shunt/abi.h"
 
+/* Not if delivery is by lo: then nothing is added or deleted. */
+bool policy_is_used(const struct shunt_instance *inst);
+
 /*
  * For a new instance. Refuse (-EEXIST) a table that holds routes of others or that a rule of others, another instance
  * among them, leads to; and, unless force is set, mark bits that a rule of others looks at.

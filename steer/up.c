@@ -182,6 +182,7 @@ static int fill_info(struct shunt_instance *info, const struct shunt_up_options 
 	info->steer_mark = mark & ~info->own_mark;
 	info->table = opt->table ? opt->table : SHUNT_DEFAULT_TABLE;
 	info->pref = opt->pref ? opt->pref : SHUNT_DEFAULT_PREF;
+	info->flags = opt->delivery == SHUNT_DELIVER_LOOPBACK ? SHUNT_INST_LOOPBACK : 0;
 	if (info->pref >= MAIN_RULE_PREF)
 		return shunt_err(-EINVAL, "priority %u: the table main is asked first, at %d",
 				 info->pref, MAIN_RULE_PREF);
@@ -202,6 +203,11 @@ static int check_same(const struct shunt_instance *is, const struct shunt_instan
 				 "the instance is up with mark 0x%x, table %u, priority %u: run "
 				 "'shuntctl down' to change them",
 				 is->steer_mark | is->own_mark, is->table, is->pref);
+	if (opt->delivery && ((is->flags ^ want->flags) & SHUNT_INST_LOOPBACK))
+		return shunt_err(-EBUSY,
+				 "the instance is up and delivers by %s: run 'shuntctl down' to "
+				 "change that",
+				 is->flags & SHUNT_INST_LOOPBACK ? "lo" : "a routing rule");
 	return 0;
 }
 
@@ -247,12 +253,13 @@ static bool is_peer(const struct shunt_up_options *opt, const char *device)
 
 static int add_devices(struct shunt *s, const struct shunt_up_options *opt, struct undo_list *done)
 {
+	bool by_loopback = s->info.flags & SHUNT_INST_LOOPBACK;
 	int r = 0;
 
-	if (opt->out) {
+	if (opt->out || by_loopback) {
 		struct hook_request lo = { .device = "lo", .lo = true, .hook = opt->hook };
 
-		r = set_accept_local(s);
+		r = by_loopback ? 0 : set_accept_local(s);
 		if (!r)
 			r = add_one(s, &lo, done);
 	}

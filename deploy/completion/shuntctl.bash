@@ -49,6 +49,7 @@ _shuntctl() {
 		words=$(_shuntctl_words "${w[@]}" | grep '^--')
 		;;
 	--hook\ *) words='auto tcx clsact' ;;
+	--deliver\ *) words='rule loopback' ;;
 	on\ * | dev\ *) words=$(_shuntctl_interfaces) ;;
 	from\ rule\ add* | to\ rule\ add* | not\ rule\ add*)
 		words="any not $(_shuntctl_sets | sed 's/^/@/')"

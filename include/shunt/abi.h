@@ -100,14 +100,14 @@ enum {
 	X(STEER_RESET, "steer_reset", "segment of a lost flow, sent to be reset")              \
 	X(STEER_ICMP, "steer_icmp", "ICMP error about a flow of ours")                         \
 	X(STEER_FRAG, "steer_frag", "later fragment that follows its first one")               \
-	X(REDIRECT, "redirect", "local packet turned round to the loopback ingress")           \
+	X(REDIRECT, "redirect", "packet turned round to the loopback ingress")                 \
 	X(ROUTED, "routed", "packet of a routed flow, forwarded")                              \
 	X(RULE_DROP, "rule_drop", "dropped by a rule")                                         \
 	X(RULE_REJECT, "rule_reject", "rejected by a rule")                                    \
 	X(RULE_LIMIT, "rule_limit", "above the limit of its rule; dropped")                    \
 	X(FAIL_CLOSED, "fail_closed", "no live socket or next hop, rule says fail closed")     \
 	X(LO_LOST, "lo_lost", "redirected SYN whose decision is forgotten; dropped")           \
-	X(REDIRECT_FAILED, "redirect_failed", "could not be given a link header; dropped")     \
+	X(REDIRECT_FAILED, "redirect_failed", "could not be turned round; dropped")     \
 	X(PULLED, "pulled", "headers were not linear and were pulled")                         \
 	X(ASSIGN_ENOENT, "assign_enoent", "bpf_sk_assign: socket is not usable")               \
 	X(ASSIGN_ENETUNREACH, "assign_enetunreach", "bpf_sk_assign: socket of another netns")  \
@@ -355,6 +355,7 @@ struct shunt_device {
 /* ---- map: instance (ARRAY, one): what `up` made, for `down` to take away --------------- */
 enum shunt_instance_flag {
 	SHUNT_INST_ACCEPT_LOCAL = 1 << 0, /* lo.accept_local was 0 and is ours to restore */
+	SHUNT_INST_LOOPBACK = 1 << 1,	  /* delivery by lo: no routing rules and routes */
 };
 
 struct shunt_instance {

@@ -214,6 +214,13 @@ struct shunt_where {
 
 enum shunt_hook { SHUNT_HOOK_AUTO, SHUNT_HOOK_TCX, SHUNT_HOOK_CLSACT };
 
+/* How what is steered gets to the sockets here. */
+enum shunt_delivery {
+	SHUNT_DELIVER_DEFAULT, /* by routing rules; of an instance that is up: as it is */
+	SHUNT_DELIVER_RULE,
+	SHUNT_DELIVER_LOOPBACK, /* by way of lo: no routing rules, which all packets pay for */
+};
+
 struct shunt_up_options {
 	const char *const *devices;
 	size_t n_devices;
@@ -225,6 +232,7 @@ struct shunt_up_options {
 	uint32_t table; /* 0: default */
 	uint32_t pref;	/* 0: default */
 	enum shunt_hook hook;
+	enum shunt_delivery delivery;
 	bool force; /* go on although someone else's rule uses our mark bits */
 	struct shunt_config *config; /* as for shunt_apply(); NULL: what is in force stays */
 };

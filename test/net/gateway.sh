@@ -142,4 +142,14 @@ for hook in tcx clsact; do
 	done
 done
 
+for fam in 4 6; do
+	check "GW-01-loopback-v$fam" "only the selected port is proxied (by lo, IPv$fam)" \
+		by_loopback selected_port_only clsact $fam
+	for mode in proxy client client-port; do
+		check "GW-03-$mode-loopback-v$fam" \
+			"the server sees the source of mode $mode (by lo, IPv$fam)" \
+			by_loopback source_mode $mode tcx $fam
+	done
+done
+
 story_run "$@"

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 
 up_out() {
-	ctl up -i u0 --out --hook "$HOOK" >/dev/null
+	ctl up -i u0 --out --hook "$HOOK" ${DELIVER:+--deliver "$DELIVER"} >/dev/null
 }
 
 # as_user UID COMMAND...: on gw
@@ -151,6 +151,10 @@ for hook in tcx clsact; do
 done
 
 for fam in 4 6; do
+	check "HOST-01-loopback-v$fam" "only the selected user is proxied (by lo, IPv$fam)" \
+		by_loopback by_user auto $fam
+	check "HOST-03-loopback-v$fam" "1 GiB up and down arrives whole (by lo, IPv$fam)" \
+		by_loopback large auto $fam
 	check "HOST-05-v$fam" "only the selected cgroup is proxied (IPv$fam)" by_cgroup $fam
 done
 

@@ -41,6 +41,7 @@ PATIENCE=8
 
 flowgen=$LAB_TOOLS/flowgen tcploop=$LAB_TOOLS/tcploop rawsend=$LAB_TOOLS/rawsend
 HOOK=auto # of up
+DELIVER=${LAB_DELIVER:-} # of up, "" as it does by itself
 : "$flowgen" "$tcploop" "$rawsend" "$LAB_FAST" # for the stories; not all use all
 
 # ---- cases ---------------------------------------------------------------------------------
@@ -448,7 +449,13 @@ ctl() {
 
 # up [ARG...]: on c0, with the hook of the case
 up() {
-	ctl up -i c0 --hook "$HOOK" "$@" >/dev/null
+	ctl up -i c0 --hook "$HOOK" ${DELIVER:+--deliver "$DELIVER"} "$@" >/dev/null
+}
+
+# by_loopback FUNCTION [ARG...]: the same, with delivery by way of lo
+by_loopback() {
+	DELIVER=loopback
+	"$@"
 }
 
 # rules LINE...: the rules are these

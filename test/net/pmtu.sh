@@ -94,7 +94,13 @@ for fam in 4 6; do
 		check "SRC-05-down-$mode-v$fam" \
 			"path MTU is learnt towards the client (source $mode, IPv$fam)" \
 			towards_client $mode $fam
+		check "SRC-05-up-$mode-loopback-v$fam" \
+			"path MTU is learnt towards the server (source $mode, by lo, IPv$fam)" \
+			by_loopback towards_server $mode $fam
 	done
+	check "SRC-05-down-loopback-v$fam" \
+		"path MTU is learnt towards the client (by lo, IPv$fam)" \
+		by_loopback towards_client proxy $fam
 done
 
 story_run "$@"

@@ -216,6 +216,16 @@ for fam in 4 6; do
 	done
 	check "TCP-03-host-v$fam" "TIME_WAIT, and a service of the gateway (IPv$fam)" \
 		time_wait_host_service $fam
+	for mode in proxy client-port; do
+		check "TCP-03-$mode-loopback-v$fam" \
+			"same source port again, source $mode, by lo (IPv$fam)" \
+			by_loopback time_wait $mode $fam timestamps
+		check "TCP-06-$mode-loopback-v$fam" \
+			"resets, and data before them, source $mode, by lo (IPv$fam)" \
+			by_loopback resets $mode $fam
+	done
+	check "TCP-04-loopback-v$fam" "SYN cookies always (by lo, IPv$fam)" \
+		by_loopback cookies $fam
 	check "TCP-04-v$fam" "SYN cookies always (IPv$fam)" cookies $fam
 	check "TCP-04-flood-v$fam" "SYN cookies under a flood (IPv$fam)" flood $fam
 	check "TCP-02-v$fam" "half-closes and late readers (IPv$fam)" endings $fam
