@@ -11,6 +11,7 @@
 
 #include "destination.h"
 #include "fast_open.h"
+#include "learn.h"
 #include "loop.h"
 #include "relay.h"
 #include "shunt/shunt.h"
@@ -451,6 +452,8 @@ void flow_close(struct flow *f, enum flow_reason reason)
 	count_add(&l->counters.ended[reason], 1);
 	atomic_fetch_sub(&l->shared->connections, 1);
 	flowlog_flow(&l->log, f);
+	if (reason == FLOW_END_FIN && learn_is_wanted(f))
+		learn_flow(f);
 	upstream_release(f);
 	throttle_free(f);
 	limit_leave(f->target->target->limits, &f->pass);

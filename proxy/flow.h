@@ -73,6 +73,7 @@ struct flow {
 	struct limit_pass pass;
 	uint16_t pool_at;	  /* of the target's source pool: source_pool.h */
 	uint8_t upstream;	  /* of the target's, plus 1; 0: the original destination */
+	uint8_t learned;	  /* bit n: asked for by the n-th of the setting `learn` */
 	uint8_t state;		  /* enum flow_state */
 	uint8_t reason;		  /* enum flow_reason, once something has gone wrong */
 	uint8_t reason_set : 1;

@@ -80,6 +80,7 @@ enum worker_verb {
 	WORKER_STATUS,	  /* answered with a thread_view for each thread */
 	WORKER_FLOWS,	  /* answered with up to QUERY_FLOWS flow_views, or the number killed */
 	WORKER_UPSTREAMS, /* answered with an upstream_view for each of the query's target */
+	WORKER_LEARN,	  /* to the supervisor, unasked: a worker_learn */
 	WORKER_SETTINGS,  /* with a descriptor, the file; answered with an error and its text */
 };
 
@@ -100,10 +101,20 @@ struct worker_answer {
 	struct flow_query next;
 };
 
+/* A destination for a set, which the settings of the target must name. */
+struct worker_learn {
+	struct in6_addr addr; /* IPv4 v4-mapped */
+	char target[SHUNT_NAME_LEN];
+	char set[SHUNT_NAME_LEN];
+	uint32_t by_flows; /* of the two ways to come there, which may have other timeouts */
+	uint32_t reserved;
+};
+
 union worker_views {
 	struct thread_view threads[SHUNT_TARGET_SLOTS];
 	struct flow_view flows[QUERY_FLOWS];
 	struct upstream_view upstreams[UPSTREAMS_MAX];
+	struct worker_learn learn;
 	char text[WORKER_TEXT];
 };
 

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "learn.h"
 #include "loop.h"
 #include "throttle.h"
 
@@ -110,6 +111,8 @@ static void end_was_read(struct flow *f, enum side side, size_t n)
 	count_add(&f->loop->counters.v[side == CLIENT ? COUNT_BYTES_UP : COUNT_BYTES_DOWN], n);
 	if (f->throttle)
 		throttle_read(f, side, n);
+	if (learn_is_wanted(f))
+		learn_bytes(f);
 }
 
 /* Nothing was read: by an end, an error, or for the time being. */

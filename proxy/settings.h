@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "address.h"
+#include "shunt/abi.h"
 
 enum source_mode {
 	SOURCE_PROXY,	    /* the host's own address */
@@ -80,6 +81,22 @@ struct upstream_list {
 
 enum { UPSTREAMS_MAX = 64, UPSTREAM_WEIGHT_MAX = 256 };
 
+/* Destinations that go into a set: of which flows, and for how long. */
+struct learn_spec {
+	char set[SHUNT_NAME_LEN];
+	uint64_t timeout; /* ns */
+	uint64_t bytes;	  /* of flows that carry more; 0: not by bytes */
+	uint32_t flows;	  /* after so many that ended well; 0: not by flows */
+};
+
+/* SETTING_LEARN */
+struct learn_list {
+	struct learn_spec *v;
+	uint32_t n;
+};
+
+enum { LEARN_MAX = 8, LEARN_FLOWS_MAX = 10000 };
+
 /*
  * Of one target. Read-only once the file and the options are read, so threads share it; it lives
  * until the last target_settings_put().
@@ -113,6 +130,7 @@ struct target_settings {
 	char *destination;	 /* for the proxy; NULL: the original one */
 	uint32_t proxy_protocol; /* enum header_mode */
 	uint32_t handshake_timeout;
+	struct learn_list learn;
 	/* 0: none */
 	uint32_t limit_connections, limit_rate, limit_bytes;
 	uint32_t limit_source_connections, limit_source_rate, limit_source_bytes;
@@ -159,6 +177,7 @@ enum setting_type {
 	/* Lists: of the file, or with commas. */
 	SETTING_UPSTREAMS,
 	SETTING_PREFIXES,
+	SETTING_LEARN,
 };
 
 struct setting {

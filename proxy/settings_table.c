@@ -187,6 +187,8 @@ const struct setting settings_table[] = {
 	{ "handshake-timeout", 0, TARGET(handshake_timeout), .type = SETTING_NUMBER, .min = 1,
 	  .max = DAY, .argument = "S", .initial = "10",
 	  .help = "seconds a proxy has to connect to the destination" },
+	{ "learn", 0, TARGET(learn), .type = SETTING_LEARN, .argument = "LIST",
+	  .help = "put destinations into sets for a time, by bytes or flows: see docs/learning.md" },
 	{ "limit-connections", 0, TARGET(limit_connections), .type = SETTING_NUMBER, .min = 1,
 	  .max = 100000000, .argument = "N",
 	  .help = "connections at once" },

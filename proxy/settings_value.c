@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "learn_spec.h"
 #include "peer_name.h"
 #include "shunt/abi.h"
 
@@ -47,8 +48,7 @@ static int set_text(const struct setting *setting, char **field, const char *val
 	return 0;
 }
 
-/* The names libshunt takes; checked here so that the message names the setting. */
-static bool is_name(const char *value)
+bool setting_is_name(const char *value)
 {
 	size_t len = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				   "0123456789-_.");
@@ -212,6 +212,26 @@ static int append_prefix(const struct setting *setting, struct prefix_list *list
 	return 0;
 }
 
+static int append_learn(const struct setting *setting, struct learn_list *list,
+			const char *element, char *err, size_t err_size)
+{
+	struct learn_spec spec, *v;
+	const char *why;
+
+	if (!learn_spec_parse(&spec, element, &why))
+		return bad_value(setting, element, err, err_size, "%s", why);
+	if (list->n == LEARN_MAX)
+		return bad_value(setting, element, err, err_size, "more than %d", LEARN_MAX);
+	v = reallocarray(list->v, list->n + 1, sizeof(*v));
+	if (!v) {
+		snprintf(err, err_size, "%s: out of memory", setting->name);
+		return -ENOMEM;
+	}
+	list->v = v;
+	v[list->n++] = spec;
+	return 0;
+}
+
 int setting_append(const struct setting *setting, void *field, const char *element, char *err,
 		   size_t err_size)
 {
@@ -220,6 +240,8 @@ int setting_append(const struct setting *setting, void *field, const char *eleme
 		return append_upstream(setting, field, element, err, err_size);
 	case SETTING_PREFIXES:
 		return append_prefix(setting, field, element, err, err_size);
+	case SETTING_LEARN:
+		return append_learn(setting, field, element, err, err_size);
 	default:
 		return -EINVAL;
 	}
@@ -229,6 +251,7 @@ int setting_append(const struct setting *setting, void *field, const char *eleme
 union any_list {
 	struct upstream_list upstreams;
 	struct prefix_list prefixes;
+	struct learn_list learn;
 };
 
 static int parse_list(const struct setting *setting, void *field, const char *value, char *err,
@@ -252,6 +275,8 @@ static int parse_list(const struct setting *setting, void *field, const char *va
 	setting_clear(setting, field);
 	if (setting->type == SETTING_UPSTREAMS)
 		*(struct upstream_list *)field = list.upstreams;
+	else if (setting->type == SETTING_LEARN)
+		*(struct learn_list *)field = list.learn;
 	else
 		*(struct prefix_list *)field = list.prefixes;
 	return 0;
@@ -282,7 +307,7 @@ int setting_parse(const struct setting *setting, void *field, const char *value,
 			return set_text(setting, field, value, err, err_size);
 		return bad_value(setting, value, err, err_size, "not NAME:PORT or ADDR:PORT");
 	case SETTING_NAME:
-		if (is_name(value))
+		if (setting_is_name(value))
 			return set_text(setting, field, value, err, err_size);
 		return bad_value(setting, value, err, err_size,
 				 "not 1 to %d letters, digits, '-', '_' or '.'",
@@ -307,6 +332,7 @@ int setting_parse(const struct setting *setting, void *field, const char *value,
 		return bad_value(setting, value, err, err_size, "not LOW-HIGH, two ports");
 	case SETTING_UPSTREAMS:
 	case SETTING_PREFIXES:
+	case SETTING_LEARN:
 		return parse_list(setting, field, value, err, err_size);
 	}
 	return -EINVAL;
@@ -330,6 +356,10 @@ void setting_clear(const struct setting *setting, void *field)
 	case SETTING_PREFIXES:
 		free(((struct prefix_list *)field)->v);
 		memset(field, 0, sizeof(struct prefix_list));
+		break;
+	case SETTING_LEARN:
+		free(((struct learn_list *)field)->v);
+		memset(field, 0, sizeof(struct learn_list));
 		break;
 	case SETTING_UPSTREAMS:
 		free(((struct upstream_list *)field)->v);

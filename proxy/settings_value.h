@@ -8,6 +8,8 @@
 /* Write *field. -EINVAL with err set, or -ENOMEM likewise; *field is as it was then. */
 int setting_parse(const struct setting *setting, void *field, const char *value, char *err,
 		  size_t err_size);
+/* One of those that libshunt takes; looked at here so that messages name the setting. */
+bool setting_is_name(const char *value);
 bool setting_is_list(const struct setting *setting);
 /* Of a list: add one element. As setting_parse() else. */
 int setting_append(const struct setting *setting, void *field, const char *element, char *err,

@@ -10,6 +10,8 @@
 #include "pipe_pool.h"
 #include "settings.h"
 
+struct learn_counts;
+
 struct shared {
 	uint32_t mark;		/* own_mark of the instance, on every socket */
 	enum destination_mode destination;
@@ -21,6 +23,8 @@ struct shared {
 	_Atomic uint64_t quiet_until; /* ms: when a thread may print a message again */
 	_Atomic uint32_t suppressed;  /* messages left out since the last */
 	_Atomic uint64_t log_lost;    /* lines not written, and not yet counted by a loop */
+	struct learn_counts *learn;
+	int channel;		/* to the supervisor; threads only send, and do not wait */
 	int log_fds[3];		/* flowlog.h: lines for descriptors 1 and 2 go in here */
 };
 

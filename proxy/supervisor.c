@@ -38,6 +38,7 @@ static void say_ready(struct supervisor *s)
 		shunt_info("ready: %u targets of instance '%s', %u workers", set->n_targets,
 			   set->instance, workers);
 	s->was_ready = true;
+	supervisor_prepare_sets(s);
 	supervisor_took_over(s);
 	if (notify_send("READY=1") < 0)
 		shunt_warn("cannot notify the service manager: %s", strerror(errno));
@@ -70,6 +71,10 @@ static void take_message(struct supervisor *s, struct child *c, ssize_t n)
 
 	if (n < (ssize_t)sizeof(m->head))
 		return;
+	if (m->head.verb == WORKER_LEARN) {
+		supervisor_learn(s, m, (size_t)n);
+		return;
+	}
 	if (m->head.verb == WORKER_SETTINGS) {
 		supervisor_reloaded(s, c, m, (size_t)n);
 		return;
@@ -285,6 +290,7 @@ static void poll_ran(evutil_socket_t fd, short what, void *arg)
 	}
 	if (!s->shunt && !find_instance(s))
 		return;
+	supervisor_collect(s);
 	if (!s->current) {
 		r = start_child(s);
 		if (r < 0 && !s->was_ready)
@@ -455,6 +461,7 @@ static void release(struct supervisor *s)
 		event_base_free(s->base);
 	if (s->shunt)
 		shunt_close(s->shunt);
+	shunt_collector_free(s->collector.pass);
 	if (s->control.supervisor)
 		s->socket.fd = -1; /* the control closed it */
 	release_names(s);

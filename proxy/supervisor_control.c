@@ -71,7 +71,8 @@ void supervisor_describe(const struct supervisor *s, struct reply *out)
 		reply_add_string(out, set->targets[i]->name);
 		upstreams += set->targets[i]->upstreams.n;
 	}
-	reply_add(out, "],\"upstreams\":%u}\n", upstreams);
+	reply_add(out, "],\"upstreams\":%u,\"learned\":%llu,\"learn_failed\":%llu}\n", upstreams,
+		  (unsigned long long)s->learned.added, (unsigned long long)s->learned.failed);
 }
 
 void supervisor_drain(struct supervisor *s, const uint32_t *seconds)
@@ -97,6 +98,7 @@ static void put_in_force(struct supervisor *s)
 	*s->settings = s->reload.fresh;
 	s->reload.busy = false;
 	event_del(s->reload.patience);
+	supervisor_prepare_sets(s);
 	say_result(s, NULL);
 }
 

@@ -24,6 +24,19 @@ struct reload {
 	struct event *patience;
 };
 
+/* What was learned, and when messages about it were last let through. */
+struct learned {
+	uint64_t added, failed;
+	time_t said, prepared;
+};
+
+/* Of prefixes that have expired, in passes. */
+struct collector {
+	struct shunt_collector *pass;
+	bool busy;	/* a pass is under way */
+	time_t done;	/* when the last one was */
+};
+
 struct supervisor {
 	struct settings *settings;
 	struct lock locks[SHUNT_MAX_TARGETS]; /* one for each target */
@@ -50,6 +63,8 @@ struct supervisor {
 	pid_t successor; /* that we started; 0 none */
 	char *program;	 /* our path, for that one; owned */
 	struct reload reload;
+	struct learned learned;
+	struct collector collector;
 	int result;
 	uint32_t failed_starts; /* workers in a row that ended before they were ready */
 };
@@ -63,6 +78,13 @@ void supervisor_stop(struct supervisor *s, uint32_t seconds);
 void supervisor_took_over(struct supervisor *s);
 /* Start the program that is installed now, to take over from us. */
 void supervisor_start_successor(struct supervisor *s);
+
+/* A worker has a destination for a set; the message is of this length. */
+void supervisor_learn(struct supervisor *s, const struct worker_message *message, size_t len);
+/* The sets that the settings name are there, and can learn. */
+void supervisor_prepare_sets(struct supervisor *s);
+/* A step, now and then. */
+void supervisor_collect(struct supervisor *s);
 
 /* The worker answered about new settings; has ended; does not answer. */
 void supervisor_reloaded(struct supervisor *s, const struct child *from,

@@ -17,6 +17,7 @@
 
 #include "health.h"
 #include "inquiry.h"
+#include "learn.h"
 #include "loop.h"
 #include "privileges.h"
 #include "renewal.h"
@@ -387,11 +388,14 @@ static int start(struct worker *w)
 	int r;
 
 	w->shared.mark = config->mark;
+	w->shared.channel = config->channel;
 	w->shared.destination = (enum destination_mode)config->settings->original_destination;
 	w->shared.held_most = shared_held_most(config->settings, config->n_loops);
 	r = set_signals(w);
 	if (!r)
 		r = guard_init(&w->shared.guard);
+	if (!r)
+		r = learn_counts_new(&w->shared.learn);
 	if (!r)
 		r = make_events(w);
 	if (r < 0)
@@ -448,6 +452,7 @@ static void release(struct worker *w)
 	renewal_release(&w->renewal);
 	event_base_free(w->base);
 	guard_release(&w->shared.guard);
+	learn_counts_free(w->shared.learn);
 }
 
 int worker_run(struct worker_config *config)

@@ -156,6 +156,20 @@ int set_timed_split(struct shunt *s, const struct shunt_set *set, struct shunt_s
 
 /* ---- learning --------------------------------------------------------------------------------- */
 
+/* Then nothing is to be changed, and nobody to be waited for. */
+static bool is_prepared(struct shunt *s, const char *set)
+{
+	int place = timed_find(s, set);
+	struct arena a;
+	bool is;
+
+	if (place < 0 || generation_open(&a, s))
+		return false;
+	is = change_set_is_timed(&a, set, place);
+	arena_release(&a);
+	return is;
+}
+
 int shunt_set_prepare(struct shunt *s, const char *set)
 {
 	_cleanup_close_ int lock = -1;
@@ -164,6 +178,8 @@ int shunt_set_prepare(struct shunt *s, const char *set)
 
 	if (!name_is_valid(set))
 		return shunt_err(-EINVAL, "set '%s': " NAME_RULE, set);
+	if (is_prepared(s, set))
+		return 0;
 	memcpy(empty.name, set, strlen(set));
 	r = shunt_set_add(s, &empty);
 	if (r)

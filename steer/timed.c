@@ -175,6 +175,16 @@ static void collect_one(const struct shunt *s, const struct shunt_timed_key *key
 		bpf_map_update_elem(s->map.timed, key, &until, BPF_NOEXIST);
 }
 
+static bool has_places(struct shunt *s)
+{
+	if (timed_names_read(s))
+		return true;
+	for (int i = 0; i < SHUNT_MAX_TIMED_SETS; i++)
+		if (s->timed_names[i][0])
+			return true;
+	return false;
+}
+
 struct shunt_collector {
 	struct timed_page page;
 };
@@ -193,8 +203,12 @@ void shunt_collector_free(struct shunt_collector *c)
 int shunt_collect(struct shunt *s, struct shunt_collector *c)
 {
 	uint64_t now = timed_now();
-	int r = read_page(s, &c->page);
+	int r;
 
+	/* To look through an empty map costs more than to see that no set has anything. */
+	if (!c->page.begun && !has_places(s))
+		return 0;
+	r = read_page(s, &c->page);
 	for (uint32_t i = 0; i < c->page.n && !r; i++)
 		if (c->page.until[i] <= now)
 			collect_one(s, &c->page.key[i]);

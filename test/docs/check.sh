@@ -123,7 +123,7 @@ files_of_settings() {
 	local n=0 file
 
 	mkdir "$T/yaml"
-	cat "$ROOT/docs/shuntd.md" "$ROOT/docs/operations.md" | awk -v dir="$T/yaml" '
+	cat "$ROOT"/docs/{shuntd,operations,learning}.md | awk -v dir="$T/yaml" '
 		/^```yaml$/ { n++; inside = 1; next }
 		/^```$/ { inside = 0 }
 		inside { print >(dir "/" n ".yml") }'

@@ -142,12 +142,13 @@ applied() {
 	echo '10 to 10.0.0.1 drop' >"$T/other"
 	echo 'set three 10.0.0.7 timeout 1h' >>"$T/other"
 	ctl apply --confirm 1 "$T/other" >&2
-	same 'three, for a time' "$(timed three)" 10.0.0.7
-	wait_for 20 'ctl set list | grep -q two'
+	wait_for 30 'ctl set list | grep -q two'
 	same 'two, after the trial' "$(timed two)" '10.0.0.2 10.0.0.4 fd00::2'
 	decides 10 in c0 tcp 10.1.0.2:9 10.0.0.9:1
-	ctl apply --confirm 60 "$T/other" >&2
+	ctl apply --confirm 600 "$T/other" >&2
+	same 'three, for a time' "$(timed three)" 10.0.0.7
 	ctl confirm
+	same 'three, as confirmed' "$(timed three)" 10.0.0.7
 	ctl set add two
 	same 'a set of the same name' "$(timed two)" ''
 	# What is printed can be read again; load says all that there is.
@@ -216,15 +217,177 @@ checked() {
 		jq -r '.[] | select(.kind != "never-hit") | "\(.kind) \(.rule)"')" 'shadowed 50'
 }
 
+# ---- the proxy learns ---------------------------------------------------------------------------
+
+# learning LINE...: shuntd with these settings, a line each
+learning() {
+	printf '%s\n' "$@" >"$T/shuntd.yml"
+	shuntd -c "$T/shuntd.yml"
+}
+
+# large SIZE: a file of the server
+large() {
+	head -c "$1" /dev/zero >"$T/nginx-sv/www/large"
+}
+
+# download: cl gets all of it
+download() {
+	same 'bytes of the download' "$(fetch cl "http://$SV_U/large" | wc -c)" \
+		"$(stat -c %s "$T/nginx-sv/www/large")"
+}
+
+# lines: of the flow log
+lines() {
+	wc -l <"$T/shuntd.out"
+}
+
+# status KEY: of the first line of `proxy status`
+status() {
+	ctl --json proxy status | jq ".$1"
+}
+
+# The second download goes past the proxy, and one after the timeout does not.
+heavy_flows() {
+	family "$1"
+	lab_up
+	web_server sv
+	large 8M
+	up -i u0
+	ctl set add heavy
+	rules '50 in on c0 tcp to @heavy route' '100 in on c0 tcp to any port 80 proxy'
+	learning 'workers: 1' 'log-flows: true' 'learn: heavy timeout 1h when bytes over 4M'
+	# A small flow is not learned.
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 20 '(($(lines) == 1))'
+	same 'accepted' "$(proxied accepted)" 1
+	download
+	wait_for 20 '[[ $(timed heavy) == "$SV" ]]'
+	same 'accepted, after a download' "$(proxied accepted)" 2
+	same 'learned' "$(proxied learned)" 1
+	wait_for 20 '(($(lines) == 2))'
+	same 'source of the proxied download' "$(seen sv | cut -d' ' -f1)" "$GW_U"
+	download
+	wait_for 20 '(($(requests sv) == 3))'
+	same 'source of the second download' "$(seen sv | cut -d' ' -f1)" "$CL"
+	same 'flows of rule 50' "$(rule_flows 50)" 1
+	same 'accepted, after the second' "$(proxied accepted)" 2
+	same 'lines of the flow log' "$(lines)" 2
+	same 'learned, as the supervisor counts' "$(status learned)" 1
+	# Time is over: the same address is made to expire.
+	ctl set add heavy "$SV" timeout 1s
+	wait_for 20 'expired heavy'
+	fetch_hello cl "http://$SV_U/hello"
+	same 'accepted, after the timeout' "$(proxied accepted)" 3
+	wait_for 20 '(($(lines) == 3))'
+}
+
+# After some flows that ended well; those that did not are not counted.
+clean_flows() {
+	family "$1"
+	lab_up
+	web_server sv
+	up -i u0
+	ctl set add harmless
+	rules '50 in on c0 tcp to @harmless route' '100 in on c0 tcp to any port 80,9 proxy'
+	learning 'learn:' '  - heavy timeout 1h when bytes over 1G' \
+		'  - harmless timeout 1h after 3 clean flows'
+	for _ in 1 2; do
+		fetch_hello cl "http://$SV_U/hello"
+	done
+	# Nobody listens there.
+	must_fail '56|7' '.*' fetch cl "http://$SV_U:9/hello"
+	wait_for 20 '(($(proxied ended_fin) == 2))'
+	same 'accepted' "$(proxied accepted)" 3
+	same 'learned' "$(proxied learned)" 0
+	same 'harmless' "$(timed harmless)" ''
+	fetch_hello cl "http://$SV_U/hello"
+	wait_for 20 '[[ $(timed harmless) == "$SV" ]]'
+	fetch_hello cl "http://$SV_U/hello"
+	same 'accepted, in the end' "$(proxied accepted)" 4
+	same 'flows of rule 50' "$(rule_flows 50)" 1
+	same 'heavy, which the proxy has made' "$(timed heavy)" ''
+}
+
+# A flow that runs keeps to the proxy; so do its target's others until they are learned.
+running() {
+	lab_up
+	web_server sv
+	large 24M
+	up -i u0
+	ctl set add heavy
+	rules '50 in on c0 tcp to @heavy route' '100 in on c0 tcp to any port 80 proxy'
+	learning 'learn: heavy timeout 1h when bytes over 64K'
+	family 4
+	start slow cl curl -sS --noproxy '*' --limit-rate 100K -o "$T/got" "http://$SV_U/large"
+	wait_for 20 '[[ $(timed heavy) == "$SV" ]]'
+	same 'open flows' "$(ctl --json proxy list | jq length)" 1
+	fetch_hello cl "http://$SV_U/hello"
+	same 'accepted' "$(proxied accepted)" 1
+	local got
+
+	got=$(stat -c %s "$T/got")
+	wait_for 60 "((\$(stat -c %s '$T/got') > $got + 100000))"
+	same 'open flows, later' "$(ctl --json proxy list | jq length)" 1
+	same 'learned' "$(proxied learned)" 1
+	stop slow || true # it has not got all
+}
+
+# The set is deleted, all rules are replaced, workers and supervisor are: learning goes on.
+life() {
+	lab_up
+	web_server sv
+	large 8M
+	up -i u0
+	family 4
+	rules '100 in on c0 tcp to any port 80 proxy'
+	learning 'learn: heavy timeout 1h when bytes over 4M'
+	wait_for 20 'ctl set list | grep -q heavy'
+	download
+	wait_for 20 '[[ $(timed heavy) == "$SV" ]]'
+	# Learned is what no rule names yet.
+	ctl rule add 50 in on c0 tcp to @heavy route
+	download
+	same 'accepted' "$(proxied accepted)" 1
+	stop shuntd
+	same 'heavy, without shuntd' "$(timed heavy)" "$SV"
+	download
+	learning 'learn: heavy timeout 1h when bytes over 4M'
+	same 'heavy, after a restart' "$(timed heavy)" "$SV"
+	download
+	same 'accepted by the second' "$(proxied accepted)" 0
+	ctl rule del 50
+	ctl set del heavy
+	download
+	wait_for 20 '[[ $(timed heavy) == "$SV" ]]'
+	same 'accepted by the second, without the rule' "$(proxied accepted)" 1
+	# Others are learned from then on.
+	echo 'learn: other timeout 1h when bytes over 4M' >"$T/shuntd.yml"
+	ctl proxy reload
+	download
+	wait_for 20 '[[ $(timed other) == "$SV" ]]'
+	kill -KILL "$(ctl --json proxy status | jq '.threads[0].worker')"
+	wait_for 20 '[[ $(ctl --json proxy status | jq -r .state) == serving ]]'
+	wait_for 20 'ctl set del other "$SV" 2>/dev/null || [[ ! $(timed other) ]]'
+	wait_for 20 'download && [[ $(timed other) == "$SV" ]]'
+	grep -v 'was ended by signal 9' "$T/shuntd.err" >"$T/err" || true
+	mv "$T/err" "$T/shuntd.err"
+}
+
 for fam in 4 6; do
-	check -t 90 "LEARN-01-v$fam" "a prefix with a timeout leaves its set by itself (IPv$fam)" \
+	check -t 180 "LEARN-01-v$fam" "a prefix with a timeout leaves its set by itself (IPv$fam)" \
 		expires $fam
+	check -t 180 "LEARN-08-v$fam" "a second download goes past the proxy (IPv$fam)" \
+		heavy_flows $fam
+	check -t 180 "LEARN-09-v$fam" "after some clean flows the next goes past (IPv$fam)" \
+		clean_flows $fam
 done
-check -t 60 LEARN-02 'timeouts are renewed, and made to last' renewed
-check LEARN-03 'prefixes with a timeout match as others do' matched
-check -t 60 LEARN-04 'files and trials leave alone what expires' applied
-check LEARN-05 'what cannot be is refused' errors
-check -t 120 LEARN-06 'a full map is told, and room is found' full
-check LEARN-07 'rule check allows for what expires' checked
+check -t 120 LEARN-02 'timeouts are renewed, and made to last' renewed
+check -t 180 LEARN-03 'prefixes with a timeout match as others do' matched
+check -t 180 LEARN-04 'files and trials leave alone what expires' applied
+check -t 180 LEARN-05 'what cannot be is refused' errors
+check -t 300 LEARN-06 'a full map is told, and room is found' full
+check -t 60 LEARN-07 'rule check allows for what expires' checked
+check -t 180 LEARN-10 'a running flow keeps its way' running
+check -t 180 LEARN-11 'learning outlives rules, sets, workers and shuntd' life
 
 story_run "$@"

@@ -283,6 +283,11 @@ static void test_bad_files(void **state)
 		{ "source-ports: 2-1\n",
 		  "f.yml:1:15: source-ports: '2-1': not LOW-HIGH, two ports" },
 		{ "source-ports: 80\n", "f.yml:1:15: source-ports: '80': not LOW-HIGH, two ports" },
+		{ "learn: heavy\n", "f.yml:1:8: learn: 'heavy': not SET timeout TIME when bytes over "
+		  "N, or ... after N clean flows" },
+		{ "learn:\n- a timeout 1h after 5 clean flows\n- a timeout x after 5 clean flows\n",
+		  "f.yml:3:3: learn: 'a timeout x after 5 clean flows': not a time as 30s, 5m, 1h30m "
+		  "or 7d" },
 		{ "targets:\n", "f.yml:1:9: expected 'NAME:' of a target" },
 		{ "targets: {}\n", "f.yml:1:10: expected 'NAME:' of a target" },
 		{ "targets: [a]\n", "f.yml:1:10: expected 'NAME:' of a target" },
