@@ -107,7 +107,7 @@ parse_arguments() {
 
 # Of the caller's network namespace, whatever /sys shows.
 interface_exists() {
-	sed -nE 's/^ *([^:]+):.*/\1/p' /proc/net/dev | grep -qxF -- "$1"
+	grep -qxF -- "$1" <<<"$(sed -nE 's/^ *([^:]+):.*/\1/p' /proc/net/dev)"
 }
 
 check_arguments() {
@@ -388,7 +388,8 @@ start_by_hand() {
 wait_until_served() {
 	local until=$((SECONDS + 60))
 
-	until shuntctl target list | grep "^$TARGET:" | grep -qv ' 0 IPv4 and 0 IPv6 '; do
+	# Not 'grep -q', which may be gone before the last line is written: that fails the pipeline.
+	until [[ $(shuntctl target list | grep "^$TARGET:") =~ \ [1-9][0-9]*\ IPv[46] ]]; do
 		((SECONDS < until)) ||
 			die "shuntd has not registered target '$TARGET' after 60 s: see its log"
 		sleep 0.1

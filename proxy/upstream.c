@@ -69,10 +69,12 @@ static int pick(struct flow *f)
 
 static int limit_ports(int fd, const struct port_range *range)
 {
+	uint32_t ports = (uint32_t)range->high << 16 | range->low; /* more than an int holds */
+
 	if (!range->low)
 		return 0;
 	/* At this level for IPv6, too. */
-	return set_int(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, range->high << 16 | range->low);
+	return set_int(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, (int)ports);
 }
 
 int upstream_check_kernel(const struct target_settings *s)

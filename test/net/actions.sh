@@ -110,7 +110,7 @@ log_and_audit() {
 	rules '50 in tcp to any port 80 drop audit' '60 in tcp to any port 8080 pass audit' \
 		'100 in tcp to any port 80,8080 pass log' '110 in tcp to any port 443 pass'
 	start log gw "$LAB_BUILD/shuntctl" --json log --count 4
-	wait_for 5 "ls -l /proc/${PIDS[log]}/fd | grep -q bpf"
+	wait_for 5 "ls -l /proc/${PIDS[log]}/fd | says bpf"
 	fetch_hello cl "http://$SV_U/hello"
 	fetch_hello cl "http://$SV_U:443/hello"
 	fetch_hello cl "http://$SV_U:8080/hello"

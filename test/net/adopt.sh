@@ -38,7 +38,7 @@ adopt_by_address() {
 	lab_up
 	web_server sv
 	start python gw python3 -m http.server 8090 --bind :: --directory "$T"
-	wait_for 10 "nsenter --net=/run/netns/gw ss -ltn | grep -q :8090"
+	wait_for 10 "nsenter --net=/run/netns/gw ss -ltn | says :8090"
 	up
 	# One dual-stack socket serves both families.
 	ctl target add py listen '[::]:8090'

@@ -82,7 +82,7 @@ confirmed() {
 	must_fail 7 'connect' fetch cl http://10.2.0.2/hello
 	must_fail 1 'waits for' ctl rule add 50 drop
 	must_fail 1 'waits for' ctl apply "$T/two"
-	wait_for 5 'ctl rule list 2>/dev/null | grep -q pass'
+	wait_for 5 'ctl rule list 2>/dev/null | says pass'
 	fetch_hello cl http://10.2.0.2/hello
 	ctl rule add 50 in tcp to any port 81 drop
 	ctl rule del 50

@@ -100,7 +100,7 @@ tried() {
 	same 'sets, tried' "$(ctl set list)" 'two: 1 prefixes'
 	must_fail 1 'waits for' ctl set add two 11.0.0.0/8
 	must_fail 1 'waits for' ctl up -f "$T/old"
-	wait_for 5 'ctl set list | grep -q one'
+	wait_for 5 'ctl set list | says one'
 	same 'all, taken back' "$(ctl rule list --sets)" "$(cat "$T/old")"
 	ctl apply --confirm 60 "$T/new" >&2
 	ctl confirm

@@ -31,8 +31,8 @@ alive_rules() {
 	same 'of a rule without a socket' "$(kinds_of 50)" 'tcp-only no-socket never-hit'
 	same 'of another of the same target' "$(kinds_of 60)" 'tcp-only never-hit'
 	same 'of a rule in the shadow' "$(kinds_of 70)" shadowed
-	ctl rule check | grep -q "^rule 40: never-match: .* 'shuntctl up -i IFACE --out'$"
-	ctl rule check | grep -q "^rule 50: no-socket: target 'default' .*are dropped"
+	ctl rule check | says "^rule 40: never-match: .* 'shuntctl up -i IFACE --out'$"
+	ctl rule check | says "^rule 50: no-socket: target 'default' .*are dropped"
 	# Flows, a server and the other direction take findings away.
 	shuntd
 	fetch_hello cl http://10.2.0.2/hello
@@ -81,7 +81,7 @@ cgroup_gone() {
 	# The same name, but not the cgroup that the kernel looks for.
 	mkdir "$dir"
 	same 'of one that was made anew' "$(kinds_of 10)" never-match || { rmdir "$dir"; return 1; }
-	ctl rule check | grep -q 'was made anew' || { rmdir "$dir"; return 1; }
+	ctl rule check | says 'was made anew' || { rmdir "$dir"; return 1; }
 	ctl --json explain out tcp 10.1.0.1:9 10.1.0.2:9 cgroup "${dir##*/}" >"$T/explained" ||
 		{ rmdir "$dir"; return 1; }
 	rmdir "$dir"

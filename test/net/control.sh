@@ -58,7 +58,7 @@ status() {
 	wait_for 5 '(($(proxy status | jq "[.threads[].flows] | add") == 0))'
 	all=$(proxy status)
 	same ended "$(jq '[.threads[].ended[]] | add' <<<"$all")" 30
-	ctl proxy status | grep -q "^shuntd .* pid ${PIDS[shuntd]}, .* serving$"
+	ctl proxy status | says "^shuntd .* pid ${PIDS[shuntd]}, .* serving$"
 }
 
 # Two targets of one process have one socket under two names.

@@ -66,7 +66,7 @@ worker_killed() {
 	old=$(worker)
 	start=${EPOCHREALTIME/./}
 	kill -KILL "$old"
-	wait_for 5 "pgrep -P ${PIDS[shuntd]} | grep -qvx $old"
+	wait_for 5 "pgrep -P ${PIDS[shuntd]} | says -vx $old"
 	in_time 'the next worker' $(((${EPOCHREALTIME/./} - start) / 1000)) 1000
 	pairs_are_reset
 	# Those of the load that were open are lost, up to 50, and what came until it was noticed;

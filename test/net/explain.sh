@@ -48,7 +48,7 @@ words() {
 	same 12 "$(why 12 "${q[@]}" --candidates 99)" 'port: 80 is not in 81,443,1000-2000 or 1 more'
 	same 13 "$(why 13 "${q[@]}" --candidates 99)" 'out: the flow arrives at an interface; uid: who sends is known only of flows that start on this host'
 	same 14 "$(why 14 "${q[@]}" --candidates 99)" ''
-	ctl explain "${q[@]}" --candidates 99 | grep -A1 '^not 14 drop audit$' | grep -q 'audit: it matches'
+	ctl explain "${q[@]}" --candidates 99 | grep -A1 '^not 14 drop audit$' | says 'audit: it matches'
 	same 15 "$(why 15 "${q[@]}" --candidates 99)" \
 		'udp: this is TCP; to: 10.2.0.2 is not in fd00::/8; port: 80 is not 53'
 	same 'decided by' "$(field .priority "${q[@]}")" 20
@@ -56,7 +56,7 @@ words() {
 	same 'shown' "$(field '.candidates | length' "${q[@]}")" 10
 	# The nearest: none with two or three misses, and the audit rule.
 	same 'which' "$(field '.candidates | map(.priority) | join(",")' "${q[@]}")" '4,5,6,7,8,9,10,11,12,14'
-	ctl explain "${q[@]}" | grep -q 'and not 6 more'
+	ctl explain "${q[@]}" | says 'and not 6 more'
 	same 'none shown' "$(field '.candidates | length' "${q[@]}" --candidates 0)" 0
 	must_fail 1 "'x0' has none of our programs at ingress: run 'shuntctl up -i x0'" \
 		ctl explain in x0 tcp 10.1.0.2:4000 10.2.0.2:80

@@ -149,7 +149,7 @@ another_upstream() {
 to_a_proxy() {
 	open_lab "$1" $((SERVER_BIT | ALL_LISTENERS))
 	start socks xl microsocks -i "$( ((FAM == 4)) && echo 0.0.0.0 || echo ::)" -p 1080
-	wait_for 10 "nsenter --net=/run/netns/xl ss -Hltn 'sport = :1080' | grep -q ."
+	wait_for 10 "nsenter --net=/run/netns/xl ss -Hltn 'sport = :1080' | says ."
 	shuntd --fast-open-servers --via socks5 --upstreams "$XL_U:1080"
 	requests_of 20
 	same 'SYNs whose data the proxy took' "$(seen_by xl TCPFastOpenPassive)" 19

@@ -56,7 +56,7 @@ usage() {
 	in_ns gw "$shuntctl" --help >"$T/help"
 	grep -q '^usage\|^Usage' "$T/help"
 	same 'what help says on stderr' "$("$shuntctl" --help 2>&1 >/dev/null)" ''
-	in_ns gw "$LAB_BUILD/shuntd" --help | grep -q .
+	in_ns gw "$LAB_BUILD/shuntd" --help | says .
 	refuses 2 'frobnicate' in_ns gw "$LAB_BUILD/shuntd" --frobnicate
 	refuses 2 'source' in_ns gw "$LAB_BUILD/shuntd" --source nobody
 	echo 'no-such-key: 1' >"$T/conf"

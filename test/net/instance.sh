@@ -42,7 +42,7 @@ broken() {
 	rules '100 in tcp to any port 80 proxy'
 	shuntd
 	nsenter --net=/run/netns/gw ip route flush table 3020
-	ctl --json status | jq -r '.conflicts[]' | grep -q 'IPv4 route of table 3020 is gone'
+	ctl --json status | jq -r '.conflicts[]' | says 'IPv4 route of table 3020 is gone'
 	up
 	fetch_hello cl http://10.2.0.2/hello
 	ctl --json status | jq -e '.conflicts == []' >&2

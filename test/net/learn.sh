@@ -142,7 +142,7 @@ applied() {
 	echo '10 to 10.0.0.1 drop' >"$T/other"
 	echo 'set three 10.0.0.7 timeout 1h' >>"$T/other"
 	ctl apply --confirm 1 "$T/other" >&2
-	wait_for 30 'ctl set list | grep -q two'
+	wait_for 30 'ctl set list | says two'
 	same 'two, after the trial' "$(timed two)" '10.0.0.2 10.0.0.4 fd00::2'
 	decides 10 in c0 tcp 10.1.0.2:9 10.0.0.9:1
 	ctl apply --confirm 600 "$T/other" >&2

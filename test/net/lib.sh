@@ -225,6 +225,15 @@ at_least() {
 	(($2 >= $3)) || fail "$1 is $2, less than $3"
 }
 
+# says [GREP-OPTION...] REGEX: stdin has such a line. It reads all, which `grep -q` does not: who
+# still writes when that has ended is killed by SIGPIPE, and fails the pipeline.
+says() {
+	local text
+
+	text=$(cat)
+	[[ -n $text ]] && grep -q "$@" <<<"$text"
+}
+
 # becomes WHAT EXPECTED COMMAND...: what it prints is that, soon. For what somebody writes down after
 # the other end has seen it: an end of a flow, a line of a log.
 becomes() {
@@ -377,9 +386,9 @@ lab_up() {
 	_leg xl 3 x0
 	# A link-local address and its routes appear a moment after the carrier.
 	for ns in cl sv xl; do
-		wait_for 5 "ip -n $ns -6 addr show dev eth0 scope link | grep -q fe80"
+		wait_for 5 "ip -n $ns -6 addr show dev eth0 scope link | says fe80"
 	done
-	wait_for 5 "ip -n gw -6 addr show scope link | grep -c fe80 | grep -q 3"
+	wait_for 5 "ip -n gw -6 addr show scope link | grep -c fe80 | says 3"
 	lab_mark
 }
 
@@ -544,7 +553,7 @@ web_server() {
 	: >"$T/$ns.access"
 	rm -f "$dir/settled"
 	start "nginx-$ns" "$ns" nginx -p "$dir" -c "$dir/conf" -e stderr
-	wait_for 10 "nsenter --net=/run/netns/$ns ss -Hltn 'sport = :8080' | grep -q '\[::\]'"
+	wait_for 10 "nsenter --net=/run/netns/$ns ss -Hltn 'sport = :8080' | says '\[::\]'"
 }
 
 # fetch NS URL [CURL-OPTION...]: the body on stdout
@@ -563,7 +572,7 @@ no_connections() {
 
 	for ns in "$@"; do
 		wait_for 10 "! nsenter --net=/run/netns/$ns ss -Htan exclude listening \
-			exclude time-wait | grep -q ."
+			exclude time-wait | says ."
 	done
 }
 

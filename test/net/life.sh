@@ -142,7 +142,7 @@ odd_names() {
 		ip -n gw link set c0 down
 		ip -n gw link set c0 name "${name}" 2>/dev/null || { ip -n gw link set c0 up; continue; }
 		ip -n gw link set "$name" up
-		wait_for 5 "ip -n gw -6 addr show dev '$name' scope link | grep -q fe80"
+		wait_for 5 "ip -n gw -6 addr show dev '$name' scope link | says fe80"
 		snapshot gw >"$T/named"
 		ctl up -i "$name" --hook "$HOOK" >/dev/null
 		rules "100 in on $name tcp to any port 80 proxy"
@@ -157,7 +157,7 @@ odd_names() {
 		ip -n gw link set "$name" down
 		ip -n gw link set "$name" name c0
 		ip -n gw link set c0 up
-		wait_for 5 "ip -n gw -6 addr show dev c0 scope link | grep -q fe80"
+		wait_for 5 "ip -n gw -6 addr show dev c0 scope link | says fe80"
 	done
 	lab_mark
 }

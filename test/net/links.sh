@@ -20,7 +20,7 @@ lab_tun() {
 			link set t0 up
 		END
 		n=$((n + 1))
-		wait_for 5 "ip -n $side -6 addr show dev t0 scope link | grep -q fe80"
+		wait_for 5 "ip -n $side -6 addr show dev t0 scope link | says fe80"
 	done
 	ip -n tn -batch - <<-END
 		route add default via 10.4.0.1

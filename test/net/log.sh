@@ -43,7 +43,7 @@ one_reader() {
 	# It has taken nothing from the first, which goes on; and changes are not locked out.
 	ctl rule add 20 drop
 	must_fail 7 '' fetch cl http://10.2.0.2:9/
-	wait_for 5 "grep -c rule=10 '$T/log.out' | grep -q 2"
+	wait_for 5 "grep -c rule=10 '$T/log.out' | says 2"
 	# Another instance has its own.
 	ctl --instance two up -i u0 --mark 0x110000 --table 3030 --pref 1010 >&2
 	start other gw "$LAB_BUILD/shuntctl" --instance two log

@@ -45,8 +45,8 @@ lab_with_narrow_hop() {
 		route add default via 10.5.0.1 mtu 1300 advmss 1460
 		route add default via fd05::1 mtu 1300 advmss 1440
 	END
-	wait_for 5 "ip -n gw -6 addr show scope link | grep -c fe80 | grep -q 4"
-	wait_for 5 "ip -n far -6 addr show scope link | grep -q fe80"
+	wait_for 5 "ip -n gw -6 addr show scope link | grep -c fe80 | says 4"
+	wait_for 5 "ip -n far -6 addr show scope link | says fe80"
 	((FAM == 4)) && FAR_U=10.5.0.2 || FAR_U='[fd05::2]'
 	lab_mark
 }

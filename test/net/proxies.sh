@@ -31,7 +31,7 @@ far() {
 
 # listens NS PORT
 listens() {
-	wait_for 5 "nsenter --net=/run/netns/$1 ss -Hltn 'sport = :$2' | grep -q ."
+	wait_for 5 "nsenter --net=/run/netns/$1 ss -Hltn 'sport = :$2' | says ."
 }
 
 # socks PORT [ARG...]: microsocks at xl

@@ -267,7 +267,7 @@ events_full() {
 	rules '90 in tcp to any port 7001 drop log' '100 in tcp to any port 7000 proxy'
 	shuntd
 	start log gw "$LAB_BUILD/shuntctl" --json log
-	wait_for 5 "ls -l /proc/${PIDS[log]}/fd | grep -q bpf"
+	wait_for 5 "ls -l /proc/${PIDS[log]}/fd | says bpf"
 	kill -STOP "${PIDS[log]}"
 	in_ns cl "$rawsend" eth0 --src "$source:1" --dst "$SV_U:7001" --random-src 7 --count $n \
 		--dst-mac "$(ip -n gw -j link show c0 | jq -r '.[0].address')" >&2

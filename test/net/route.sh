@@ -313,7 +313,7 @@ link_comes_back() {
 	END
 	wait_for 30 "((\$(number_of xl \"\$(ask open 4)\") > $n))"
 	same state "$(state_of_hop "$XL")" alive
-	wait_for 5 "ip -n gw -6 addr show dev x0 scope link | grep fe80 | grep -qv tentative"
+	wait_for 5 "ip -n gw -6 addr show dev x0 scope link | grep fe80 | says -v tentative"
 }
 
 # ---- life of a flow ---------------------------------------------------------------------------

@@ -113,7 +113,7 @@ tried() {
 	echo '100 to @one pass' >"$T/two"
 	ctl apply --confirm 1 "$T/two" >&2
 	must_fail 1 'waits for' ctl set add one 11.0.0.0/8
-	wait_for 5 'ctl rule list | grep -q drop'
+	wait_for 5 'ctl rule list | says drop'
 	same 'the set' "$(ctl set list one)" 10.0.0.0/8
 	ctl set add one 11.0.0.0/8
 }

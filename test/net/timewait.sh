@@ -28,7 +28,7 @@ not_swallowed() {
 	rules '100 in on c0 tcp to any port 80 proxy'
 	shuntd --source "$mode"
 	from_port
-	wait_for 5 "nsenter --net=/run/netns/gw ss -Htan state time-wait | grep -q 33333"
+	wait_for 5 "nsenter --net=/run/netns/gw ss -Htan state time-wait | says 33333"
 	same 'steered flows' "$(counter steer_new)" 1
 	case $after in
 	stop) stop shuntd ;;

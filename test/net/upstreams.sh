@@ -11,7 +11,7 @@
 # start_nginx NAME: answers with its name
 start_nginx() {
 	start "nginx-$1" sv nginx -p "$T/nginx-$1" -c "$T/nginx-$1/conf" -e stderr
-	wait_for 10 "nsenter --net=/run/netns/sv ss -Hltn src ${AT[$1]} | grep -q ."
+	wait_for 10 "nsenter --net=/run/netns/sv ss -Hltn src ${AT[$1]} | says ."
 }
 
 make_nginx() {
@@ -281,7 +281,7 @@ told() {
 	wait_for 10 "[[ \$(how b .state) == out ]]"
 	start_nginx b
 	wait_for 10 "[[ \$(how b .state) == up ]]"
-	ctl proxy status -t web | grep -qE "failed, checked [0-9]+\.[0-9] s ago: Connection refused$"
+	ctl proxy status -t web | says -E "failed, checked [0-9]+\.[0-9] s ago: Connection refused$"
 	say 'a target without upstreams, and one of several'
 	stop held
 	stop shuntd
