@@ -281,7 +281,7 @@ dead_next_hop() {
 	n=$(ask open 60)
 	at_least 'flows by xl' "$(number_of xl "$n")" 15
 	same 'states' "$(state_of_hop "$SV") $(state_of_hop "$XL")" 'alive alive'
-	[[ $2 != silent ]] || wait_for 20 "ip -n gw neigh show $XL dev x0 | grep -q STALE"
+	[[ $2 != silent ]] || wait_for 20 "ip -n gw neigh show $XL dev x0 | says STALE"
 	if [[ $2 == link ]]; then
 		ip -n xl link set eth0 down
 	else
@@ -508,10 +508,10 @@ peers_refused() {
 	ctl up --peer u0 --hook "$HOOK" 2>"$T/said"
 	grep -q "'u0': its qdisc 'tbf' does not see what is routed straight into the peer" \
 		"$T/said" || fail "up says: $(<"$T/said")"
-	ctl status | grep -q "'u0': its qdisc 'tbf' does not see" || fail "$(ctl status)"
+	ctl status | says "'u0': its qdisc 'tbf' does not see" || fail "$(ctl status)"
 	# A peer that comes home is not lost sight of.
 	ip -n sv link set eth0 netns gw
-	ctl status | grep -q "'u0': its peer is in this network namespace now" ||
+	ctl status | says "'u0': its peer is in this network namespace now" ||
 		fail "$(ctl status)"
 	ctl up -i u0 --hook "$HOOK"
 	same 'what status says of the peer' \
