@@ -341,7 +341,7 @@ life() {
 	family 4
 	rules '100 in on c0 tcp to any port 80 proxy'
 	learning 'learn: heavy timeout 1h when bytes over 4M'
-	wait_for 20 'ctl set list | grep -q heavy'
+	wait_for 20 'ctl set list | says heavy'
 	download
 	wait_for 20 '[[ $(timed heavy) == "$SV" ]]'
 	# Learned is what no rule names yet.
