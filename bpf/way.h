@@ -189,6 +189,14 @@ static __always_inline int find_group_way(struct __sk_buff *skb, const struct pa
 	return found;
 }
 
+/* Nothing of these leaves its link (RFC 4291, section 2.5.6). */
+static __always_inline bool has_link_local(const struct packet *p)
+{
+	const __be32 mask = bpf_htonl(0xffc00000), link = bpf_htonl(0xfe800000);
+
+	return p->v6 && ((p->saddr[0] & mask) == link || (p->daddr[0] & mask) == link);
+}
+
 /*
  * Find the way of a packet of this flow: WAY_READY or WAY_NEIGH with *way filled in, or why it
  * must be left to the kernel.
@@ -200,6 +208,8 @@ __noinline int ask_way(struct __sk_buff *skb, const struct packet *p,
 {
 	if (!p || !flow || !way)
 		return SHUNT_CTR_ROUTE_OTHER; /* never; the verifier asks for it */
+	if (has_link_local(p))
+		return SHUNT_CTR_ROUTE_OTHER;
 	/* Once for a flow: nobody sends with this host's address but this host. */
 	if (!flow->checked && (stays_here(skb, p, p->saddr, &way->fib) ||
 			       (flow->group && stays_here(skb, p, p->daddr, &way->fib))))

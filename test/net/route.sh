@@ -267,7 +267,7 @@ neighbours_soon_old() {
 
 # dead_next_hop FAMILY link|neighbour|silent [OPTION...]: of `up`
 dead_next_hop() {
-	local n do
+	local n what
 
 	family "$1"
 	lab_up
@@ -291,8 +291,8 @@ dead_next_hop() {
 		[[ $2 == silent ]] || ip -n gw neigh flush dev x0
 	fi
 	# Old flows are enough to find it out, though all that comes is put into the peer.
-	[[ $2 == silent ]] && do='ask xl' || do='open 1'
-	wait_for 30 "ask $do; [[ \$(state_of_hop $XL) == dead ]]"
+	[[ $2 == silent ]] && what="ask xl" || what="open 1"
+	wait_for 30 "ask $what; [[ \$(state_of_hop $XL) == dead ]]"
 	n=$(ask names)
 	same 'flows by xl when it is dead' "$(number_of xl "$(ask open 40)")" "$(number_of xl "$n")"
 	same 'the state of the other' "$(state_of_hop "$SV")" alive
