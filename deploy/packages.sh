@@ -21,6 +21,9 @@ test_packages=(iproute2 util-linux procps curl nginx-light jq bpftool strace soc
 	libclang-rt-14-dev python3 haproxy microsocks nftables tinyproxy
 	ethtool iptables ipset python3-matplotlib)
 
+# More peers for the stories, which skip what is not there.
+test_wishes=(dante-server squid)
+
 usage() {
 	echo "usage: packages.sh build|test|bench|run"
 }
@@ -62,7 +65,8 @@ disable_new_services() {
 	for name in "$@"; do
 		case $name in
 		nginx-light) systemctl --quiet disable nginx.service ;;
-		haproxy | redsocks | tinyproxy | microsocks) systemctl --quiet disable "$name.service" ;;
+		dante-server) systemctl --quiet disable danted.service ;;
+		haproxy | redsocks | tinyproxy | microsocks | squid) systemctl --quiet disable "$name.service" ;;
 		esac >/dev/null 2>&1 || true
 	done
 }
@@ -72,24 +76,24 @@ install_packages() {
 	apt-get install -y --no-install-recommends "$@"
 }
 
-main() {
-	local -a wanted missing
+# What could not be had is said, and no failure. The lists are not read anew for it.
+install_wishes() {
+	local -a missing
 
-	case ${1-} in
-	run) wanted=("${run_packages[@]}") ;;
-	build) wanted=("${run_packages[@]}" "${build_packages[@]}") ;;
-	test) wanted=("${run_packages[@]}" "${build_packages[@]}" "${test_packages[@]}") ;;
-	bench) wanted=("${run_packages[@]}" "${bench_packages[@]}") ;;
-	-h | --help)
-		usage
-		return 0
-		;;
-	*)
-		usage >&2
-		return 2
-		;;
-	esac
-	mapfile -t missing < <(missing_of "${wanted[@]}")
+	mapfile -t missing < <(missing_of "$@")
+	((${#missing[@]} && !EUID)) || return 0
+	forbid_services
+	if install_packages "${missing[@]}" >/dev/null 2>&1; then
+		disable_new_services "${missing[@]}"
+	else
+		echo "packages.sh: without ${missing[*]}: the tests that need them are skipped"
+	fi
+}
+
+install_needed() {
+	local -a missing
+
+	mapfile -t missing < <(missing_of "$@")
 	((${#missing[@]})) || return 0
 	echo "installing: ${missing[*]}"
 	if ((EUID)); then
@@ -103,6 +107,30 @@ main() {
 		install_packages "${missing[@]}"
 	fi
 	disable_new_services "${missing[@]}"
+}
+
+main() {
+	local -a wanted wishes=()
+
+	case ${1-} in
+	run) wanted=("${run_packages[@]}") ;;
+	build) wanted=("${run_packages[@]}" "${build_packages[@]}") ;;
+	test)
+		wanted=("${run_packages[@]}" "${build_packages[@]}" "${test_packages[@]}")
+		wishes=("${test_wishes[@]}")
+		;;
+	bench) wanted=("${run_packages[@]}" "${bench_packages[@]}") ;;
+	-h | --help)
+		usage
+		return 0
+		;;
+	*)
+		usage >&2
+		return 2
+		;;
+	esac
+	install_needed "${wanted[@]}"
+	install_wishes "${wishes[@]}"
 }
 
 main "$@"

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# Proxies on the way, and who says what before the client's bytes: SOCKS5 (microsocks), HTTP
-# CONNECT (tinyproxy), PROXY protocol (nginx, HAProxy).
+# Proxies on the way, and who says what before the client's bytes: SOCKS5 (microsocks, dante),
+# HTTP CONNECT (tinyproxy, squid), PROXY protocol (nginx, HAProxy).
 #
 #   cl ---- gw (shuntd) ---- sv: web server
 #            |
@@ -46,6 +46,49 @@ tiny() {
 		"LogFile \"$T/tiny.log\"" "PidFile \"$T/tiny-$1.pid\"" "${@:2}" >"$T/tiny-$1.conf"
 	start "tiny-$1" xl tinyproxy -d -c "$T/tiny-$1.conf"
 	listens xl "$1"
+}
+
+# system_user NAME PASSWORD: dante asks the host for them; ours is gone with the case
+system_user() {
+	cp -a /etc/passwd /etc/shadow "$T"
+	echo "$1:x:4242:4242::/:/usr/sbin/nologin" >>"$T/passwd"
+	echo "$1:$(python3 -W ignore -c 'import crypt, sys; print(crypt.crypt(sys.argv[1]))' \
+		"$2"):19000:0:99999:7:::" >>"$T/shadow"
+	mount --bind "$T/passwd" /etc/passwd
+	mount --bind "$T/shadow" /etc/shadow
+}
+
+# dante PORT METHOD: danted at xl; METHOD is none or username
+dante() {
+	cat >"$T/dante-$1.conf" <<-END
+		logoutput: $T/dante-$1.log
+		internal.protocol: ipv4 ipv6
+		internal: $XL port = $1
+		external.protocol: ipv4 ipv6
+		external: $XL
+		socksmethod: $2
+		clientmethod: none
+		user.privileged: root
+		user.unprivileged: nobody
+		client pass { from: 0/0 to: 0/0 }
+		socks pass { from: 0/0 to: 0/0 }
+	END
+	start "dante-$1" xl danted -p "$T/dante-$1.pid" -f "$T/dante-$1.conf"
+	listens xl "$1"
+}
+
+# squid PORT [LINE...]: squid at xl
+squid() {
+	printf '%s\n' "http_port $XL_U:$1" 'pid_filename none' 'access_log none' \
+		"cache_log $T/squid-$1.log" 'cache deny all' 'cache_mem 8 MB' 'icon_directory /' \
+		'shutdown_lifetime 0 seconds' 'visible_hostname xl' 'pinger_enable off' \
+		'cache_effective_user nobody' 'max_filedescriptors 1024' \
+		"${@:2}" 'http_access allow all' >"$T/squid-$1.conf"
+	install -o nobody /dev/null "$T/squid-$1.log"
+	start "squid-$1" xl squid -N -n "at$1" -f "$T/squid-$1.conf"
+	wait_for 10 "nsenter --net=/run/netns/xl ss -Hltn 'sport = :$1' | grep -q . ||
+		! alive 'squid-$1'"
+	alive "squid-$1" || fail "squid ended: $(tail -n 5 "$T/squid-$1.log")"
 }
 
 # Small and large answers come from the web server, which saw $1.
@@ -143,6 +186,63 @@ http_connect() {
 	must_fail '7|52|56' '' fetch cl "http://$SV_U/hello"
 	becomes 'ended by the proxy' 1 proxied ended_via
 	wait_for 3 "grep -qE 'status 40[17]' $T/shuntd.err"
+}
+
+# The same with others, as no two read an RFC alike.
+socks5_by_dante() {
+	command -v danted >/dev/null || skip 'no danted here: install dante-server'
+	setup "$1"
+	web
+	system_user me 'se cret'
+	dante 1080 none
+	dante 1081 username
+	far 'via: socks5' "upstreams: '$XL_U:1080'"
+	serves "$XL"
+	speaks_first
+	say 'a server that is not there'
+	must_fail '7|52|56' '' fetch cl "http://$SV_U:81/"
+	becomes 'ended as refused' 1 proxied ended_refused
+	stop shuntd
+	say 'with user and password'
+	far 'via: socks5' "upstreams: '$XL_U:1081'" 'via-user: me' "via-password: 'se cret'"
+	serves "$XL"
+	stop shuntd
+	say 'with a wrong one, and with none'
+	far 'via: socks5' "upstreams: '$XL_U:1081'" 'via-user: me' 'via-password: secret'
+	must_fail '7|52|56' '' fetch cl "http://$SV_U/hello"
+	becomes 'ended by the proxy' 1 proxied ended_via
+	stop shuntd
+	far 'via: socks5' "upstreams: '$XL_U:1081'"
+	must_fail '7|52|56' '' fetch cl "http://$SV_U/hello"
+	becomes 'ended by the proxy' 1 proxied ended_via
+}
+
+connect_by_squid() {
+	[[ -x /usr/sbin/squid ]] || skip 'no squid here'
+	setup "$1"
+	web
+	mount -t tmpfs tmpfs /dev/shm # where squid would leave files, or meet those of others
+	echo "me:$(python3 -W ignore -c 'import crypt; print(crypt.crypt("secret"))')" >"$T/users"
+	squid 3128
+	squid 3129 "auth_param basic program /usr/lib/squid/basic_ncsa_auth $T/users" \
+		'auth_param basic children 1' 'acl known proxy_auth REQUIRED' \
+		'http_access deny !known'
+	far 'via: connect' "upstreams: '$XL_U:3128'"
+	serves "$XL"
+	speaks_first
+	say 'a server that is not there'
+	must_fail '7|52|56' '' fetch cl "http://$SV_U:81/"
+	becomes 'ended by the proxy' 1 proxied ended_via
+	wait_for 10 "grep -qE 'did not connect to .*:81: status 50[0-9]' $T/shuntd.err"
+	stop shuntd
+	say 'with user and password'
+	far 'via: connect' "upstreams: '$XL_U:3129'" 'via-user: me' 'via-password: secret'
+	serves "$XL"
+	stop shuntd
+	far 'via: connect' "upstreams: '$XL_U:3129'" 'via-user: me' 'via-password: wrong'
+	must_fail '7|52|56' '' fetch cl "http://$SV_U/hello"
+	becomes 'ended by the proxy' 1 proxied ended_via
+	wait_for 10 "grep -qE 'status 407' $T/shuntd.err"
 }
 
 # ---- proxies that misbehave ----------------------------------------------------------------------
@@ -298,6 +398,8 @@ for fam in 4 6; do
 	check "PRX-01-v$fam" "SOCKS5, with and without user (IPv$fam)" socks5 $fam
 	check "PRX-02-v$fam" "names that the proxy looks up (IPv$fam)" names $fam
 	check "PRX-03-v$fam" "HTTP CONNECT, with and without user (IPv$fam)" http_connect $fam
+	check "PRX-07-v$fam" "SOCKS5 by dante (IPv$fam)" socks5_by_dante $fam
+	check "PRX-08-v$fam" "HTTP CONNECT by squid (IPv$fam)" connect_by_squid $fam
 	check "PRX-04-v$fam" "proxies that misbehave (IPv$fam)" misbehaving $fam
 	check "PRX-05-v$fam" "PROXY protocol read by nginx and HAProxy (IPv$fam)" proxy_protocol $fam
 	check "PRX-06-v$fam" "TIME_WAIT falls to who closes first, through a proxy (IPv$fam)" \
