@@ -281,6 +281,7 @@ commands_exist() {
 rules_are_accepted() {
 	local n=0 rule
 
+	ip link add x0 type veth peer name x1 # rules with `dev` want it
 	"$SHUNTCTL" up -f /dev/null
 	sed -n '/<<END$/,/^END$/p' "${DOCS[@]}" | grep -E '^[0-9]+ ' >"$T/lines"
 	grep -ohE 'shuntctl rule add [0-9][^`]*' "${DOCS[@]}" "$ROOT"/docs/man/*.8 |
@@ -288,11 +289,14 @@ rules_are_accepted() {
 	sed -nE 's/^# ([0-9]+ .*)/\1/p' "$ROOT/deploy/rules.example" >>"$T/lines"
 	while read -r rule; do
 		n=$((n + 1))
-		echo "$rule" >"$T/rule"
+		# With the sets that it names.
+		sed -nE 's/.*(from|to) (not )?@([a-z0-9]+).*/set \3/p' <<<"$rule" >"$T/rule"
+		echo "$rule" >>"$T/rule"
 		"$SHUNTCTL" up -f "$T/rule" || fail "the docs have a rule that is refused: $rule"
 	done <"$T/lines"
 	at_least 'rules' $n 8
 	"$SHUNTCTL" down
+	ip link del x0
 }
 
 # The piece of C of the README compiles.

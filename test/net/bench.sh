@@ -63,8 +63,18 @@ compare_notices() {
 		.way == "nft-tproxy")] | length' "$OUT/compare.json")" 1
 }
 
+# Which verifies by itself that one download is steered, and the next one routed.
+learn_measured() {
+	cmake --build "$LAB_BUILD" --target bench-tools >&2
+	"$BENCH/learn.sh" --keep --build "$LAB_BUILD" --out "$OUT" --rounds 1 >"$T/report" 2>"$T/progress.err"
+	same 'rows' "$(grep -cE '^\| (plain|first|second|added|renewed)' "$T/report")" 5
+	same 'downloads' "$(jq '[.runs[] | select(.load == "down" and .result.bytes > 0)] | length' \
+		"$OUT/learn.json")" 3
+}
+
 check -t 240 BENCH-01 'compare.sh measures each way' compare_ways
 check -t 240 BENCH-02 'compare.sh measures rules and sets' compare_scaling
 check BENCH-03 'compare.sh notices a way that does not intercept, and what is left' compare_notices
+check -t 240 BENCH-04 'learn.sh measures first and second downloads' learn_measured
 
 story_run "$@"
