@@ -29,19 +29,24 @@ mac_of() {
 
 # ---- against the kernel ---------------------------------------------------------------------
 
-# exchange NAME: random frames from cl; what arrives at sv and what gw says to cl, to $T/NAME.*
+# exchange NAME: random frames from cl to $TO; what arrives at sv and xl, and what gw says to cl, to
+# $T/NAME.*
 exchange() {
 	local end
 
 	start_ready catch-sv sv python3 "$frames" catch eth0
+	start_ready catch-xl xl python3 "$frames" catch eth0
 	start_ready catch-cl cl python3 "$frames" catch eth0
-	in_ns cl python3 "$frames" send eth0 "$(mac_of gw c0)" "$CL" "$SV" "$FRAMES" 7 "${TAG-}" >&2
+	in_ns cl python3 "$frames" send eth0 "$(mac_of gw c0)" "$CL" "${TO-$SV}" "$FRAMES" 7 \
+		"${TAG-}" >&2
 	end=$(printf 'that is all' | od -An -v -tx1 | tr -d ' \n')
 	wait_for 30 "grep -q $end '$T/catch-sv.out' && grep -q $end '$T/catch-cl.out'"
 	stop catch-sv
+	stop catch-xl
 	stop catch-cl
 	# From cl's address; and errors from gw, without what is different each time.
 	grep -E "$(packet_from)" "$T/catch-sv.out" | sort >"$T/$1.sv"
+	{ grep -E "$(packet_from)" "$T/catch-xl.out" || true; } | sort >"$T/$1.xl"
 	grep -E "$(error_to)" "$T/catch-cl.out" | cut -c"$ERROR_FIELDS" | sort >"$T/$1.cl"
 }
 
@@ -72,9 +77,10 @@ same_lines() {
 
 # as_the_kernel FAMILY MTU [OPTION...]: of `up`
 as_the_kernel() {
-	local u0_mtu=$2 n
+	local u0_mtu=$2 least=2 n
 
 	family "$1"
+	[[ -z ${TO-} ]] || least=8
 	FRAMES=4000 ERROR_FIELDS=1-28,53-68,69-72,77-
 	((FAM == 4)) || ERROR_FIELDS=1-28,45-112,117-
 	lab_up
@@ -84,16 +90,18 @@ as_the_kernel() {
 	# Neighbours are known, or the first frames wait in a queue of the kernel.
 	web_server sv
 	fetch_hello cl "http://$SV_U/hello"
+	[[ -z ${TO-} ]] || networks
 	lab_mark
 	exchange kernel
-	at_least 'frames that the kernel forwarded' "$(wc -l <"$T/kernel.sv")" $((FRAMES / 2))
+	at_least 'frames that the kernel forwarded' "$(wc -l <"$T/kernel.sv")" $((FRAMES / least))
 	at_least 'errors of the kernel' "$(wc -l <"$T/kernel.cl")" 100
 	up "${@:3}"
 	rules '100 in route'
 	exchange routed
 	same_lines 'frames that arrived' "$T/kernel.sv" "$T/routed.sv"
+	same_lines 'frames that arrived at xl' "$T/kernel.xl" "$T/routed.xl"
 	same_lines 'errors that came back' "$T/kernel.cl" "$T/routed.cl"
-	at_least 'routed' "$(counter routed)" $((FRAMES * 4 / 10))
+	at_least 'routed' "$(counter routed)" $((FRAMES * 8 / least / 10))
 	for n in route_ttl route_options route_fragment; do
 		at_least "$n" "$(counter $n)" 20
 	done
@@ -112,6 +120,32 @@ priority_tagged() {
 	TAG=e000
 	as_the_kernel "$@"
 	! grep -q '^.\{24\}8100' "$T/routed.sv" || fail 'a tag has been sent on'
+}
+
+# Networks behind sv and xl, and such as nothing is sent to.
+networks() {
+	local n
+
+	for n in 1 2 3 4; do
+		TO=${TO/NET$n/$([[ $FAM == 4 ]] && echo "198.51.100.$n" || echo "2001:db8:f::$n")}
+	done
+	read -ra n <<<"${TO//,/ }"
+	web_server xl
+	fetch cl "http://$(in_url "$XL")/hello" >/dev/null
+	ip -n gw -batch - <<-END
+		route add ${n[1]} via $XL
+		route add prohibit ${n[2]}
+		route add blackhole ${n[3]}
+		route add unreachable ${n[4]}
+	END
+}
+
+several_networks() {
+	family "$1"
+	TO=$SV,NET1,NET2,NET3,NET4
+	as_the_kernel "$1" 1500
+	at_least 'frames at xl' "$(wc -l <"$T/routed.xl")" $((FRAMES / 8))
+	at_least route_no_route "$(counter route_no_route)" $((FRAMES / 8))
 }
 
 # ---- ways -----------------------------------------------------------------------------------
@@ -542,6 +576,7 @@ peer_sees() {
 for fam in 4 6; do
 	check -t 180 "ROUTE-01-v$fam" "routed packets leave as the kernel's do (IPv$fam)" as_the_kernel $fam 1500
 	check -t 180 "ROUTE-02-v$fam" "and with a narrow way (IPv$fam)" as_the_kernel $fam 1280
+	check -t 180 "ROUTE-19-v$fam" "and to several networks (IPv$fam)" several_networks $fam
 	check -t 180 "ROUTE-18-v$fam" "priority-tagged packets leave as the kernel's do (IPv$fam)" \
 		priority_tagged $fam 1500
 	check -t 180 "ROUTE-18-peer-v$fam" "and into a peer (IPv$fam)" \

@@ -3,7 +3,8 @@
 """route_frames.py: frames for the stories of routing, and what became of them.
 
     route_frames.py send IFACE DST-MAC SRC DST COUNT SEED [TAG]     random frames, the same for a
-                                    seed; TAG: the 16 bits behind 0x8100, in hex
+                                    seed; DST: one or several with commas; TAG: the 16 bits
+                                    behind 0x8100, in hex
     route_frames.py catch IFACE     print frames that arrive, in hex; ends on SIGTERM
     route_frames.py hex ADDRESS
     route_frames.py datagrams ADDRESS PORT COUNT
@@ -35,10 +36,10 @@ def checksum(data):
 class Maker:
     """Random packets of some flows; each TCP flow begins with a SYN."""
 
-    def __init__(self, source, destination, seed):
+    def __init__(self, source, destinations, seed):
         self.random = random.Random(seed)
         self.source = ipaddress.ip_address(source).packed
-        self.destination = ipaddress.ip_address(destination).packed
+        self.destinations = [ipaddress.ip_address(d).packed for d in destinations.split(",")]
         self.v6 = len(self.source) == 16
         self.begun = set()
 
@@ -51,6 +52,7 @@ class Maker:
     def transport(self, proto, payload):
         r = self.random
         sport, dport = r.randrange(20000, 20040), r.choice([7, 9, 80])
+        self.destination = self.destinations[sport % len(self.destinations)]
         if proto == UDP:
             head = struct.pack("!HHHH", sport, dport, 8 + len(payload), 0)
         else:
@@ -101,6 +103,7 @@ class Maker:
     def end(self, ttl):
         """After all others: who waits for END has seen them; at this end, if the ttl is 1."""
         self.random.random = lambda: 1.0  # no options, no fragment, no damage
+        del self.destinations[1:]
         return (self.ipv6 if self.v6 else self.ipv4)(UDP, self.transport(UDP, END), ttl, 0)
 
 
