@@ -24,7 +24,7 @@ RULES=
 SOURCE_MODE=proxy
 TARGET=default
 PACKAGES=yes
-CHANGED=		# programs or options are not those that run
+CHANGED=		# what is not as it runs: programs, or options (and perhaps programs)
 
 usage() {
 	cat <<-END
@@ -267,7 +267,7 @@ install_files() {
 
 	say "install, below $PREFIX"
 	cmp -s "$BUILD/shuntctl" "$PREFIX/sbin/shuntctl" &&
-		cmp -s "$BUILD/shuntd" "$PREFIX/sbin/shuntd" || CHANGED=yes
+		cmp -s "$BUILD/shuntd" "$PREFIX/sbin/shuntd" || CHANGED=programs
 	mkdir -p "$ETC"
 	list=$(list_files) || die "cannot install from '$BUILD'"
 	# Directories that an earlier run made are still ours.
@@ -288,7 +288,7 @@ write_configuration() {
 	write "$ETC/steer.conf" "# Written by shunt-deploy.sh, for shunt-steer.service
 SHUNT_UP_OPTIONS=\"$(up_options)\"" || true
 	write "$ETC/shuntd.conf" "# Written by shunt-deploy.sh, for shuntd.service
-SHUNTD_OPTIONS=\"--target $TARGET --source $SOURCE_MODE\"" && CHANGED=yes
+SHUNTD_OPTIONS=\"--target $TARGET --source $SOURCE_MODE\"" && CHANGED=options
 	[[ -n $RULES || -e $ETC/rules ]] || RULES=$SOURCE/deploy/rules.example
 	if [[ -n $RULES && ! $RULES -ef $ETC/rules ]]; then
 		cp "$RULES" "$ETC/rules"
@@ -328,44 +328,83 @@ shuntd_pid() {
 
 	[[ -e $PID_FILE ]] || return 1
 	pid=$(<"$PID_FILE")
-	[[ $(readlink "/proc/$pid/exe" 2>/dev/null) == "$PREFIX/sbin/shuntd"* ]] && echo "$pid"
+	is_our_shuntd "$pid" && echo "$pid"
 }
 
-# SIGTERM, and wait while it drains
-stop_shuntd() {
-	local pid until=$((SECONDS + 60))
+is_our_shuntd() {
+	[[ $(readlink "/proc/$1/exe" 2>/dev/null) == "$PREFIX/sbin/shuntd"* ]]
+}
 
-	pid=$(shuntd_pid) || { rm -f "$PID_FILE" "$LOG_FILE"; return 0; }
-	kill "$pid"
-	while kill -0 "$pid" 2>/dev/null; do
-		((SECONDS < until)) || die "shuntd (pid $pid) does not end: look at '$LOG_FILE'"
+# Those that were taken over from and still have flows: their sockets have their pids.
+draining_pids() {
+	local socket pid
+
+	for socket in "$RUN/$(netns_inode)"-*.draining; do
+		pid=${socket%.draining}
+		pid=${pid##*.}
+		[[ ! $pid =~ ^[0-9]+$ ]] || ! is_our_shuntd "$pid" || echo "$pid"
+	done
+}
+
+# end PID: SIGTERM, and wait while it drains
+end() {
+	local until=$((SECONDS + 60))
+
+	kill "$1" 2>/dev/null || return 0
+	while kill -0 "$1" 2>/dev/null; do
+		((SECONDS < until)) || die "shuntd (pid $1) does not end: look at '$LOG_FILE'"
 		sleep 0.1
+	done
+}
+
+stop_shuntd() {
+	local pid
+
+	if pid=$(shuntd_pid); then
+		end "$pid"
+	fi
+	for pid in $(draining_pids); do
+		end "$pid"
 	done
 	rm -f "$PID_FILE" "$LOG_FILE"
 }
 
-start_shuntd() {
+# launch [OPTION]: returns 1 if it ended at once
+launch() {
 	local until=$((SECONDS + 60)) pid
 
-	if [[ -z $CHANGED ]] && pid=$(shuntd_pid); then
-		return 0
-	fi
-	stop_shuntd
 	mkdir -p "$RUN"
+	rm -f "$LOG_FILE" # who is taken over from still writes to the old one
 	# shellcheck disable=SC2046 # split on purpose
-	setsid "$PREFIX/sbin/shuntd" $(value_of SHUNTD_OPTIONS "$ETC/shuntd.conf") \
+	setsid "$PREFIX/sbin/shuntd" $(value_of SHUNTD_OPTIONS "$ETC/shuntd.conf") "$@" \
 		>"$LOG_FILE" 2>&1 </dev/null &
 	pid=$!
-	echo "$pid" >"$PID_FILE"
 	until grep -qs '^ready' "$LOG_FILE"; do
-		if ! kill -0 "$pid" 2>/dev/null; then
-			cat "$LOG_FILE" >&2
-			rm -f "$PID_FILE"
-			die 'shuntd ended at once, as said above'
-		fi
+		kill -0 "$pid" 2>/dev/null || return 1
 		((SECONDS < until)) || die "shuntd is not ready after 60 s: look at '$LOG_FILE'"
 		sleep 0.1
 	done
+	echo "$pid" >"$PID_FILE"
+}
+
+# One that runs is taken over from: no connection is lost, and its flows finish there. If that
+# cannot be, as between versions that are too far apart, it is restarted.
+start_shuntd() {
+	local old=''
+
+	if old=$(shuntd_pid) && [[ -z $CHANGED ]]; then
+		return 0
+	fi
+	if [[ -n $old ]] && launch --takeover; then
+		# With another target it has taken over from nobody.
+		grep -qs '^taken over' "$LOG_FILE" || end "$old"
+		return 0
+	fi
+	[[ -z $old ]] || note 'shuntd cannot be taken over from, so it is restarted'
+	stop_shuntd
+	launch && return 0
+	cat "$LOG_FILE" >&2
+	die 'shuntd ended at once, as said above'
 }
 
 start_by_systemd() {
@@ -373,6 +412,11 @@ start_by_systemd() {
 	systemctl --quiet enable shunt-steer.service shuntd.service
 	systemctl reload-or-restart shunt-steer.service ||
 		die "cannot start shunt-steer.service: see 'journalctl -u shunt-steer'"
+	if [[ $CHANGED == programs ]] && systemctl --quiet is-active shuntd.service; then
+		# It starts the new program, which takes over: no connection is lost.
+		systemctl kill --kill-whom=main --signal=USR2 shuntd.service
+		return
+	fi
 	systemctl --no-block "$([[ -n $CHANGED ]] && echo restart || echo start)" shuntd.service ||
 		die "cannot start shuntd.service: see 'journalctl -u shuntd'"
 }
@@ -483,7 +527,8 @@ remove_run() {
 
 	[[ -d $RUN ]] || return 0
 	for lock in "$RUN/$(netns_inode)"-*.lock; do
-		[[ ! -f $lock ]] || flock -n "$lock" rm -f "${lock%.lock}.control" "$lock" ||
+		[[ ! -f $lock ]] || flock -n "$lock" rm -f "${lock%.lock}.control" "${lock%.lock}".*.draining \
+			"$lock" ||
 			note "'$lock' is held by another shuntd, so it stays"
 	done
 	rmdir --ignore-fail-on-non-empty "$RUN"

@@ -117,6 +117,44 @@ deploy_quietly() {
 		--build "$LAB_BUILD/deploy" --prefix "$T/prefix" "$@"
 }
 
+# A shuntd that is changed takes over from the one that runs; with another target it cannot.
+upgrade() {
+	local old new
+
+	family 4
+	lab_up
+	flow_server
+	private_etc
+	echo '100 in tcp to any port 7000 proxy fail closed' >"$T/rules"
+	deploy -i c0 -f "$T/rules"
+	old=$(</run/shunt/shuntd.pid)
+	start held cl "$flowgen" hold 20 "$SV_U:7000"
+	wait_for 10 "[[ -s $T/held.out ]]"
+	start load cl "$flowgen" rate 20 1000 "$SV_U:7000" --max-size 4K
+	deploy -i c0 -i u0 --source client
+	new=$(</run/shunt/shuntd.pid)
+	[[ $new != "$old" ]] || fail 'it was not replaced'
+	stop load || true # those that are just open make it a failure
+	at_least 'flows of the load' "$(jq .ok "$T/load.out")" 1
+	same 'flows of the load that went wrong' \
+		"$(jq '.short + .excess + .mismatched + .resets + .no_connect + .stuck' "$T/load.out")" 0
+	same 'SYNs that met no socket' "$(counter fail_closed)" 0
+	kill -0 "$old" || fail 'the old one has not waited for its flows'
+	kill -USR1 "${PIDS[held]}"
+	wait_for 10 "(( \$(wc -l <$T/held.out) == 2 ))"
+	same 'old flows that answer' "$(tail -n 1 "$T/held.out" | jq .served)" 20
+	same 'old flows, in the list' "$(ctl --json proxy list 2>/dev/null | jq length)" 20
+	say 'another target'
+	echo '100 in tcp to any port 7000 proxy other fail closed' >"$T/rules"
+	deploy -i c0 -i u0 -f "$T/rules" --target other || true # 'default' has nobody now
+	wait_for 10 "! kill -0 $new"
+	same 'targets' "$(ctl --json proxy status -t other 2>/dev/null | jq -c .targets)" '["other"]'
+	deploy --remove
+	! kill -0 "$old" 2>/dev/null || fail 'the old one is still there'
+	stop held || true
+	same_files
+}
+
 bad_input() {
 	family 4
 	lab_up
@@ -212,6 +250,7 @@ without_shuntctl() {
 }
 
 check -t 300 DEPLOY-01 'a deployment, again, changed, and removed' life
+check -t 300 DEPLOY-06 'a deployment over one that runs loses no connection' upgrade
 check -t 300 DEPLOY-02 'bad input of the deployment changes nothing' bad_input
 check -t 300 DEPLOY-03 'rules that were edited meet others in force' edited_rules
 check -t 300 DEPLOY-04 'rules that were there before a deployment stay' foreign_rules
