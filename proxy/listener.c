@@ -2,6 +2,7 @@
 #include "listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
@@ -12,7 +13,7 @@
 #include "loop.h"
 #include "tcp_options.h"
 
-enum { BATCH_MAX = 32, FILLED_TO_GROW = 8, PAUSE_MS = 100 };
+enum { BATCH_MAX = 32, FILLED_TO_GROW = 8, HELP_FROM = 4, PAUSE_MS = 100 };
 
 /* ---- opening, in the supervisor ---- */
 
@@ -149,7 +150,8 @@ static void accept_failed(struct listener *ln, int error)
 
 enum accepted { ACCEPTED_ONE, ACCEPTED_NONE, ACCEPTED_STOP };
 
-static enum accepted accept_one(struct listener *ln)
+/* from: its own descriptor, or the next loop's */
+static enum accepted accept_one(struct listener *ln, int from)
 {
 	struct loop *l = ln->loop;
 	struct sockaddr_storage peer;
@@ -163,7 +165,7 @@ static enum accepted accept_one(struct listener *ln)
 		listener_pause(ln);
 		return ACCEPTED_STOP;
 	}
-	fd = accept4(ln->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = accept4(from, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0) {
 		int error = errno;
 
@@ -192,6 +194,19 @@ static void adapt_batch(struct listener *ln, uint32_t n)
 	}
 }
 
+/*
+ * The kernel deals flows out by their hash, which is even in the long run only: a loop that has
+ * clearly fewer than the next takes of what waits for that. It looks when it accepts anyway. To
+ * watch the other's listener wakes it in vain most of the time.
+ */
+static void help_next(struct listener *ln)
+{
+	for (int n = 0; ln->next_fd >= 0 && !ln->paused && n < BATCH_MAX; n++)
+		if (loop_flows(ln->next) <= ln->loop->wheel.count + HELP_FROM ||
+		    accept_one(ln, ln->next_fd) == ACCEPTED_STOP)
+			return;
+}
+
 static void listener_ready(struct watch *w)
 {
 	struct listener *ln = (void *)((char *)w - offsetof(struct listener, watch));
@@ -200,18 +215,19 @@ static void listener_ready(struct watch *w)
 	if (ln->fd < 0 || ln->paused)
 		return;
 	while (n < ln->batch) {
-		if (accept_one(ln) == ACCEPTED_STOP)
+		if (accept_one(ln, ln->fd) == ACCEPTED_STOP)
 			break;
 		n++;
 	}
 	adapt_batch(ln, n);
+	help_next(ln);
 }
 
 int listener_attach(struct listener *ln, struct loop *l, struct target_loop *target, int fd)
 {
 	int r;
 
-	*ln = (struct listener){ .loop = l, .target = target, .fd = fd, .batch = 1 };
+	*ln = (struct listener){ .loop = l, .target = target, .fd = fd, .next_fd = -1, .batch = 1 };
 	ln->watch.ready = listener_ready;
 	ln->resume.ring = listener_resume;
 	if (fd < 0)
@@ -224,6 +240,18 @@ int listener_attach(struct listener *ln, struct loop *l, struct target_loop *tar
 	return r;
 }
 
+int listener_help(struct listener *ln, const struct listener *next)
+{
+	if (ln->fd < 0 || next->fd < 0)
+		return 0;
+	/* A copy, as either loop closes its own when it likes. */
+	ln->next_fd = fcntl(next->fd, F_DUPFD_CLOEXEC, 0);
+	if (ln->next_fd < 0)
+		return -errno;
+	ln->next = next->loop;
+	return 0;
+}
+
 void listener_set_target(struct listener *ln, struct target_loop *target)
 {
 	ln->target = target;
@@ -234,7 +262,7 @@ void listener_set_target(struct listener *ln, struct target_loop *target)
 
 void listener_drain(struct listener *ln)
 {
-	while (ln->fd >= 0 && !ln->paused && accept_one(ln) != ACCEPTED_STOP)
+	while (ln->fd >= 0 && !ln->paused && accept_one(ln, ln->fd) != ACCEPTED_STOP)
 		;
 	listener_close(ln);
 }
@@ -247,4 +275,7 @@ void listener_close(struct listener *ln)
 	loop_unwatch(ln->loop, ln->fd); /* somebody else may have a copy: close() is not enough */
 	close(ln->fd);
 	ln->fd = -1;
+	if (ln->next_fd >= 0)
+		close(ln->next_fd);
+	ln->next_fd = -1;
 }

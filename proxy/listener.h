@@ -30,7 +30,9 @@ struct listener {
 	struct target_loop *target; /* of what is accepted; the loop's */
 	struct watch watch;
 	struct alarm resume;
+	struct loop *next;    /* the loop whose listener next_fd is */
 	int fd;		      /* -1: none of this family, or closed */
+	int next_fd;	      /* likewise */
 	uint32_t batch;	      /* how many to accept in one turn */
 	uint32_t filled;      /* turns in a row that found as many */
 	bool paused;
@@ -38,6 +40,11 @@ struct listener {
 
 /* Takes over fd; -1: none of this family. */
 int listener_attach(struct listener *ln, struct loop *l, struct target_loop *target, int fd);
+/*
+ * Before the loops start: while its loop has fewer flows, it accepts from that one of the same
+ * target, too. 0 or -errno.
+ */
+int listener_help(struct listener *ln, const struct listener *next);
 /* For what is accepted from now on. */
 void listener_set_target(struct listener *ln, struct target_loop *target);
 /* Accept what is waiting, then close. */

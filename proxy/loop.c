@@ -203,6 +203,7 @@ static void run_turn(struct loop *l)
 	run_ready(l);
 	ring_alarms(l);
 	reap(l);
+	atomic_store_explicit(&l->n_flows, l->wheel.count, memory_order_relaxed);
 	flowlog_flush(&l->log);
 	if (l->draining && !l->wheel.count)
 		l->over = true;
@@ -322,6 +323,16 @@ int loop_open_port(struct loop *l, uint32_t i, struct target *t, const int fds[2
 		else if (fds[v6] >= 0)
 			close(fds[v6]);
 	}
+	return r;
+}
+
+int loop_help(struct loop *l, const struct loop *next)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < 2 * l->n_ports && !r; i++)
+		r = listener_help(&l->ports[i / 2].listeners[i % 2],
+				  &next->ports[i / 2].listeners[i % 2]);
 	return r;
 }
 

@@ -17,6 +17,7 @@
 #define SHUNT_PROXY_LOOP_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/queue.h>
@@ -74,6 +75,7 @@ struct loop {
 	int command_fd;	     /* eventfd, written by the main thread */
 	_Atomic int command; /* enum loop_command */
 	_Atomic(struct loop_job *) job; /* waits for the loop; NULL none */
+	_Atomic uint32_t n_flows; /* at the end of the last turn */
 	_Atomic bool ended;  /* the thread takes no more jobs */
 	bool draining;
 	bool over;	     /* after this turn */
@@ -111,6 +113,14 @@ int loop_new(struct loop **out, struct shared *shared, uint32_t n_ports, int don
  */
 int loop_open_port(struct loop *l, uint32_t i, struct target *t, const int fds[2]);
 int loop_start(struct loop *l);
+/* Before loop_start(), when both have opened all ports: accept for the next one, if it has more. */
+int loop_help(struct loop *l, const struct loop *next);
+/* From any thread: how many it has, or had a turn ago. */
+static inline uint32_t loop_flows(const struct loop *l)
+{
+	return atomic_load_explicit(&l->n_flows, memory_order_relaxed);
+}
+
 /* From any thread. */
 void loop_command(struct loop *l, enum loop_command command);
 /* Main thread: have the job done; job->done_fd is signalled when it was, or never will be. */

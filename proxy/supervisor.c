@@ -17,7 +17,7 @@
 #include "takeover.h"
 
 enum {
-	DESCRIPTORS_MIN = 32, /* of the supervisor; a worker counts its own */
+	DESCRIPTORS_MIN = 48, /* of the supervisor; a worker counts its own */
 	POLL_MS = 500,
 	KILL_AFTER_S = 3,
 	MAX_FAILED_STARTS = 5,

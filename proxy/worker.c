@@ -54,6 +54,12 @@ enum { EVENT_CHANNEL, EVENT_SIGNAL, EVENT_DONE, EVENT_DEADLINE };
 
 /* ---- limits ---- */
 
+/* A copy of each listener: make_helpers(). */
+static uint64_t helper_fds(const struct worker *w)
+{
+	return w->n_loops > 1 ? 2ULL * w->n_loops * w->n_targets : 0;
+}
+
 /*
  * What is open now, if lowest is the lowest number that is free: all below it, and above it what
  * came with its number from the supervisor.
@@ -83,7 +89,7 @@ static int set_limits(struct worker *w)
 	if (lowest < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return shunt_err(-errno, "cannot count descriptors: %s", strerror(errno));
 	close(lowest);
-	open = open_fds(w->config, lowest) + RESERVED_FDS + checks;
+	open = open_fds(w->config, lowest) + RESERVED_FDS + checks + helper_fds(w);
 	/* A small limit is for flows first: they can do without pipes. */
 	if (pipes > limit.rlim_cur / 16)
 		pipes = limit.rlim_cur / 16;
@@ -340,6 +346,16 @@ static int make_loops(struct worker *w)
 	return r;
 }
 
+/* Each helps one other: all others would take the square of their number of descriptors. */
+static int make_helpers(struct worker *w)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; w->n_loops > 1 && i < w->n_loops && !r; i++)
+		r = loop_help(w->loops[i], w->loops[(i + 1) % w->n_loops]);
+	return r < 0 ? shunt_err(r, "cannot make a worker thread: %s", strerror(-r)) : 0;
+}
+
 static int start_writers(struct worker *w)
 {
 	for (int i = 0; i < 2; i++) {
@@ -414,6 +430,8 @@ static int start(struct worker *w)
 	if (!r)
 		r = set_limits(w);
 	if (!r)
+		r = make_helpers(w);
+	if (!r)
 		r = start_checks(w);
 	if (!r)
 		r = init_renewal(w);
@@ -432,10 +450,11 @@ static int start(struct worker *w)
 
 static void release(struct worker *w)
 {
+	for (uint32_t i = 0; i < w->n_loops; i++)
+		loop_join(w->loops[i]); /* all first: they look at each other */
 	for (uint32_t i = 0; i < w->n_loops; i++) {
 		struct shunt *s = w->loops[i]->shunt;
 
-		loop_join(w->loops[i]);
 		loop_free(w->loops[i]);
 		if (s)
 			shunt_close(s);
