@@ -53,8 +53,8 @@ in_the_syn() {
 	requests_of $n
 	same 'SYNs whose data the server took' "$(seen_by sv TCPFastOpenPassive)" $((n - 1))
 	same 'SYNs whose data were acknowledged' "$(seen_by gw TCPFastOpenActive)" $((n - 1))
-	same 'SYNs with bytes, by shuntd' "$(proxied fast_opens)" $((n - 1))
-	same 'bytes up' "$(proxied bytes_up)" $((n * 1000))
+	becomes 'SYNs with bytes, by shuntd' $((n - 1)) proxied fast_opens
+	becomes 'bytes up' $((n * 1000)) proxied bytes_up
 	wait_for 10 '(($(proxied ended_fin) == 20))'
 }
 
@@ -64,8 +64,8 @@ not_there() {
 	open_lab "$1" "$2" "${@:4}"
 	requests_of 5
 	same 'SYNs whose data were taken' "$(seen_by sv TCPFastOpenPassive)" 0
-	same 'SYNs with bytes' "$(proxied fast_opens)" 0
-	same 'bytes up' "$(proxied bytes_up)" 5000
+	becomes 'SYNs with bytes' 0 proxied fast_opens
+	becomes 'bytes up' 5000 proxied bytes_up
 }
 
 # What a client says may be nothing, or come later; the server must not wait for it.
@@ -77,7 +77,7 @@ server_first() {
 		expect-eof close
 	in_ns cl "$tcploop" repeat:$n connect "$SV_U:7000" recv:100 send:1000 recv:10 close >&2
 	finish end
-	same 'SYNs with bytes' "$(proxied fast_opens)" 0
+	becomes 'SYNs with bytes' 0 proxied fast_opens
 	say 'a client that has finished already, and one that is gone'
 	start_ready end sv "$tcploop" listen 7000 accept expect-eof send:100 close
 	in_ns cl "$tcploop" connect "$SV_U:7000" shut-wr recv:100 expect-eof >&2
@@ -108,7 +108,7 @@ not_taken() {
 		net.ipv4.tcp_fastopen_key=00000001-00000002-00000003-00000004
 	requests_of 1
 	same 'SYNs whose data the server took' "$(seen_by sv TCPFastOpenPassive)" 1
-	same 'SYNs with bytes' "$(proxied fast_opens)" 2
+	becomes 'SYNs with bytes' 2 proxied fast_opens
 	say 'SYNs with data are lost'
 	requests_of 1
 	same 'SYNs whose data the server took' "$(seen_by sv TCPFastOpenPassive)" 2
@@ -124,8 +124,8 @@ not_taken() {
 	at_least 'SYNs that were lost' "$(nsenter --net=/run/netns/sv nft -j list chain inet loss in |
 		jq '.. | .counter? // empty | .packets')" 1
 	same 'SYNs whose data the server took' "$(seen_by sv TCPFastOpenPassive)" 2
-	same 'bytes up' "$(proxied bytes_up)" 6000
-	same 'flows that timed out' "$(proxied ended_timeout)" 0
+	becomes 'bytes up' 6000 proxied bytes_up
+	becomes 'flows that timed out' 0 proxied ended_timeout
 }
 
 # What was in the SYN to an upstream that refuses goes to another one.
@@ -153,7 +153,7 @@ to_a_proxy() {
 	shuntd --fast-open-servers --via socks5 --upstreams "$XL_U:1080"
 	requests_of 20
 	same 'SYNs whose data the proxy took' "$(seen_by xl TCPFastOpenPassive)" 19
-	same 'SYNs with bytes' "$(proxied fast_opens)" 19
+	becomes 'SYNs with bytes' 19 proxied fast_opens
 	say 'one that is not there is the fault of the upstream, not of the greeting'
 	stop socks
 	must_fail 1 '' in_ns cl "$tcploop" connect "$SV_U:7000" send:1000 recv:1

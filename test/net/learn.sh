@@ -259,25 +259,25 @@ heavy_flows() {
 	# A small flow is not learned.
 	fetch_hello cl "http://$SV_U/hello"
 	wait_for 20 '(($(lines) == 1))'
-	same 'accepted' "$(proxied accepted)" 1
+	becomes 'accepted' 1 proxied accepted
 	download
 	wait_for 20 '[[ $(timed heavy) == "$SV" ]]'
-	same 'accepted, after a download' "$(proxied accepted)" 2
-	same 'learned' "$(proxied learned)" 1
+	becomes 'accepted, after a download' 2 proxied accepted
+	becomes 'learned' 1 proxied learned
 	wait_for 20 '(($(lines) == 2))'
 	same 'source of the proxied download' "$(seen sv | cut -d' ' -f1)" "$GW_U"
 	download
 	wait_for 20 '(($(requests sv) == 3))'
 	same 'source of the second download' "$(seen sv | cut -d' ' -f1)" "$CL"
 	same 'flows of rule 50' "$(rule_flows 50)" 1
-	same 'accepted, after the second' "$(proxied accepted)" 2
+	becomes 'accepted, after the second' 2 proxied accepted
 	same 'lines of the flow log' "$(lines)" 2
 	same 'learned, as the supervisor counts' "$(status learned)" 1
 	# Time is over: the same address is made to expire.
 	ctl set add heavy "$SV" timeout 1s
 	wait_for 20 'expired heavy'
 	fetch_hello cl "http://$SV_U/hello"
-	same 'accepted, after the timeout' "$(proxied accepted)" 3
+	becomes 'accepted, after the timeout' 3 proxied accepted
 	wait_for 20 '(($(lines) == 3))'
 }
 
@@ -297,13 +297,13 @@ clean_flows() {
 	# Nobody listens there.
 	must_fail '56|7' '.*' fetch cl "http://$SV_U:9/hello"
 	wait_for 20 '(($(proxied ended_fin) == 2))'
-	same 'accepted' "$(proxied accepted)" 3
-	same 'learned' "$(proxied learned)" 0
+	becomes 'accepted' 3 proxied accepted
+	becomes 'learned' 0 proxied learned
 	same 'harmless' "$(timed harmless)" ''
 	fetch_hello cl "http://$SV_U/hello"
 	wait_for 20 '[[ $(timed harmless) == "$SV" ]]'
 	fetch_hello cl "http://$SV_U/hello"
-	same 'accepted, in the end' "$(proxied accepted)" 4
+	becomes 'accepted, in the end' 4 proxied accepted
 	same 'flows of rule 50' "$(rule_flows 50)" 1
 	same 'heavy, which the proxy has made' "$(timed heavy)" ''
 }
@@ -322,13 +322,13 @@ running() {
 	wait_for 20 '[[ $(timed heavy) == "$SV" ]]'
 	same 'open flows' "$(ctl --json proxy list | jq length)" 1
 	fetch_hello cl "http://$SV_U/hello"
-	same 'accepted' "$(proxied accepted)" 1
+	becomes 'accepted' 1 proxied accepted
 	local got
 
 	got=$(stat -c %s "$T/got")
 	wait_for 60 "((\$(stat -c %s '$T/got') > $got + 100000))"
 	same 'open flows, later' "$(ctl --json proxy list | jq length)" 1
-	same 'learned' "$(proxied learned)" 1
+	becomes 'learned' 1 proxied learned
 	stop slow || true # it has not got all
 }
 
@@ -347,19 +347,19 @@ life() {
 	# Learned is what no rule names yet.
 	ctl rule add 50 in on c0 tcp to @heavy route
 	download
-	same 'accepted' "$(proxied accepted)" 1
+	becomes 'accepted' 1 proxied accepted
 	stop shuntd
 	same 'heavy, without shuntd' "$(timed heavy)" "$SV"
 	download
 	learning 'learn: heavy timeout 1h when bytes over 4M'
 	same 'heavy, after a restart' "$(timed heavy)" "$SV"
 	download
-	same 'accepted by the second' "$(proxied accepted)" 0
+	becomes 'accepted by the second' 0 proxied accepted
 	ctl rule del 50
 	ctl set del heavy
 	download
 	wait_for 20 '[[ $(timed heavy) == "$SV" ]]'
-	same 'accepted by the second, without the rule' "$(proxied accepted)" 1
+	becomes 'accepted by the second, without the rule' 1 proxied accepted
 	# Others are learned from then on.
 	echo 'learn: other timeout 1h when bytes over 4M' >"$T/shuntd.yml"
 	ctl proxy reload

@@ -86,7 +86,7 @@ squid() {
 		"${@:2}" 'http_access allow all' >"$T/squid-$1.conf"
 	install -o nobody /dev/null "$T/squid-$1.log"
 	start "squid-$1" xl squid -N -n "at$1" -f "$T/squid-$1.conf"
-	wait_for 10 "nsenter --net=/run/netns/xl ss -Hltn 'sport = :$1' | grep -q . ||
+	wait_for 10 "nsenter --net=/run/netns/xl ss -Hltn 'sport = :$1' | says . ||
 		! alive 'squid-$1'"
 	alive "squid-$1" || fail "squid ended: $(tail -n 5 "$T/squid-$1.log")"
 }
