@@ -78,6 +78,7 @@ static void check_same(const struct shunt_config *a, const struct shunt_config *
 		check(!strcmp(a->sets.v[i].name, b->sets.v[i].name));
 		check(a->sets.v[i].n == b->sets.v[i].n);
 		check(same_prefixes(&a->sets.v[i], &b->sets.v[i]));
+		check(a->sets.v[i].n_timed == b->sets.v[i].n_timed);
 	}
 }
 

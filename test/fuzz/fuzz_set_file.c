@@ -29,7 +29,7 @@ static bool parse(struct shunt_set *set, const void *data, size_t size)
 {
 	FILE *in = fmemopen((void *)data, size, "r");
 	char err[256] = "";
-	size_t before = set->n;
+	size_t before = set->n, timed = set->n_timed;
 	int r;
 
 	check(in != NULL);
@@ -37,7 +37,7 @@ static bool parse(struct shunt_set *set, const void *data, size_t size)
 	fclose(in);
 	if (r) {
 		check_message(err);
-		check(set->n == before);
+		check(set->n == before && set->n_timed == timed);
 	}
 	return !r;
 }
@@ -45,12 +45,15 @@ static bool parse(struct shunt_set *set, const void *data, size_t size)
 /* As `set list` prints it. */
 static char *print(const struct shunt_set *set, size_t *size)
 {
-	char *text = NULL, buf[SHUNT_PREFIX_STR];
+	char *text = NULL, buf[SHUNT_PREFIX_STR], time[SHUNT_TIME_STR];
 	FILE *out = open_memstream(&text, size);
 
 	check(out != NULL);
 	for (size_t i = 0; i < set->n; i++)
 		fprintf(out, "%s\n", shunt_prefix_str(buf, &set->v[i]));
+	for (size_t i = 0; i < set->n_timed; i++)
+		fprintf(out, "%s timeout %s\n", shunt_prefix_str(buf, &set->timed[i].prefix),
+			shunt_time_str(time, set->timed[i].left));
 	fclose(out);
 	return text;
 }
@@ -65,8 +68,20 @@ static bool same_prefixes(const struct shunt_set *a, const struct shunt_set *b)
 	return true;
 }
 
+static bool same_timed(const struct shunt_set *a, const struct shunt_set *b)
+{
+	for (size_t i = 0; i < a->n_timed; i++)
+		if (a->timed[i].left != b->timed[i].left ||
+		    a->timed[i].prefix.len != b->timed[i].prefix.len ||
+		    memcmp(&a->timed[i].prefix.addr, &b->timed[i].prefix.addr,
+			   sizeof(a->timed[i].prefix.addr)))
+			return false;
+	return true;
+}
+
 static void check_same(const struct shunt_set *a, const struct shunt_set *b)
 {
+	check(a->n_timed == b->n_timed && same_timed(a, b));
 	check(a->n == b->n && same_prefixes(a, b));
 }
 

@@ -143,8 +143,8 @@ static void test_upstreams(void **state)
 	static const char *const texts[] = {
 		"upstreams: 192.0.2.1:80, [2001:db8::1]:65535 weight 256 ,192.0.2.2:1\n",
 		"upstreams: [192.0.2.1:80, '[2001:db8::1]:65535  weight  256', 192.0.2.2:1]\n",
-		"upstreams: 192.0.2.9:9\ntargets: {default: {upstreams: [192.0.2.1:80, "
-		"'[2001:db8::1]:65535 weight 256', '192.0.2.2:1 weight 1']}}\n",
+		("upstreams: 192.0.2.9:9\ntargets: {default: {upstreams: [192.0.2.1:80, "
+		 "'[2001:db8::1]:65535 weight 256', '192.0.2.2:1 weight 1']}}\n"),
 	};
 	char err[256] = "", text[ADDRESS_STR];
 
