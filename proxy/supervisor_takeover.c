@@ -57,13 +57,14 @@ void supervisor_hand_over(struct supervisor *s, pid_t heir)
 {
 	char state[32];
 
-	shunt_info("process %d has taken over: open flows finish here", (int)heir);
 	s->stopping = true;
 	/* Files, locks and sockets are its own now: only our copies are closed. */
 	control_stop(&s->control);
 	s->socket.fd = -1;
 	s->socket.n_paths = 0;
 	answer_elsewhere(s);
+	/* Who reads that may ask there at once. */
+	shunt_info("process %d has taken over: open flows finish here", (int)heir);
 	for (uint32_t i = 0; i < s->n_locks; i++)
 		lock_leave(&s->locks[i]);
 	s->n_locks = 0;
