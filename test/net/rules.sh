@@ -31,7 +31,7 @@ still_held() {
 
 # one_more NS [SECONDS]: a new flow, and its result; less time where it must fail
 one_more() {
-	in_ns "$1" timeout "${2:-60}" "$flowgen" client "$SV_U:7000" --up 10 --down 10 >/dev/null 2>&1 ||
+	in_ns "$1" timeout --kill-after=20 "${2:-60}" "$flowgen" client "$SV_U:7000" --up 10 --down 10 >/dev/null 2>&1 ||
 		return 1
 }
 
