@@ -388,7 +388,8 @@ lab_up() {
 	for ns in cl sv xl; do
 		wait_for 5 "ip -n $ns -6 addr show dev eth0 scope link | says fe80"
 	done
-	wait_for 5 "ip -n gw -6 addr show scope link | grep -c fe80 | says 3"
+	wait_for 10 "ip -n gw -6 addr show scope link | grep -c fe80 | says 3"
+	wait_for 10 "ip -n gw -6 route show table local | grep -cE '^(local|anycast) fe80' | says 6"
 	lab_mark
 }
 
