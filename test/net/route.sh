@@ -236,6 +236,7 @@ ask() {
 
 hold_flows() {
 	mkfifo "$T/commands"
+	: >"$T/hold.out" # its reader may be before the background job
 	start_ready echo-sv sv python3 "$frames" serve sv "$FAR" 7
 	start_ready echo-xl xl python3 "$frames" serve xl "$FAR" 7
 	nsenter --net=/run/netns/cl python3 "$frames" hold "$FAR" 7 <"$T/commands" \
