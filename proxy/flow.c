@@ -11,6 +11,7 @@
 
 #include "destination.h"
 #include "fast_open.h"
+#include "handshake.h"
 #include "learn.h"
 #include "loop.h"
 #include "relay.h"
@@ -135,9 +136,23 @@ static void flow_redial(struct flow *f, int error)
 		flow_close(f, upstream_reason(error));
 }
 
+/*
+ * Could it be connected? The original destination's errors are found by the read, behind what came
+ * before them, if nobody asks here. Who has had bytes by fast open and resets had accepted.
+ */
+static int dial_result(struct flow *f)
+{
+	int r;
+
+	if (!f->upstream && !handshake_is_wanted(f->target->settings))
+		return 0;
+	r = upstream_result(f);
+	return f->end[SERVER].sent && (r == -ECONNRESET || r == -EPIPE) ? 0 : r;
+}
+
 static void flow_dialed(struct flow *f)
 {
-	int r = f->dial ? upstream_result(f) : 0;
+	int r = dial_result(f);
 
 	if (r < 0)
 		flow_redial(f, r);

@@ -26,20 +26,21 @@ enum {
 
 /* ---- the target ---- */
 
+/* Who reads `ready` may send the process away that this one took over from. */
 static void say_ready(struct supervisor *s)
 {
 	const struct settings *set = s->settings;
 	uint32_t workers = s->current->config.n_loops;
 
+	s->was_ready = true;
+	supervisor_prepare_sets(s);
+	supervisor_took_over(s);
 	if (set->n_targets == 1)
 		shunt_info("ready: target '%s' of instance '%s', %u workers",
 			   set->targets[0]->name, set->instance, workers);
 	else
 		shunt_info("ready: %u targets of instance '%s', %u workers", set->n_targets,
 			   set->instance, workers);
-	s->was_ready = true;
-	supervisor_prepare_sets(s);
-	supervisor_took_over(s);
 	if (notify_send("READY=1") < 0)
 		shunt_warn("cannot notify the service manager: %s", strerror(errno));
 }

@@ -87,6 +87,27 @@ server_first() {
 	finish end
 }
 
+# The server has the request with the SYN, and may have answered and reset before shuntd looks: the
+# answer is delivered first, and that it could be connected is not asked again.
+answered_and_reset() {
+	local n=200 worker
+
+	open_lab "$1" $((SERVER_BIT | ALL_LISTENERS)) --fast-open --fast-open-servers --workers 1
+	# The server's turn comes before that of shuntd.
+	start busy gw taskset -c 0 chrt -i 0 bash -c 'while :; do :; done'
+	worker=$(pgrep -P "${PIDS[shuntd]}")
+	taskset -ap -c 0 "$worker" >&2
+	chrt -a -i -p 0 "$worker" >&2
+	start_ready end sv taskset -c 0 "$tcploop" listen 7000 repeat:$n accept recv:1000 \
+		send:1000 rst
+	in_ns cl "$tcploop" fastopen repeat:$n connect "$SV_U:7000" send:1000 recv:1000 \
+		expect-rst close >&2
+	finish end
+	stop busy || true
+	becomes 'SYNs with bytes, by shuntd' $((n - 1)) proxied fast_opens
+	becomes 'bytes down' $((n * 1000)) proxied bytes_down
+}
+
 # Many flows of all sizes, of which most begin with data in the SYN; each byte arrives once.
 many() {
 	open_lab "$1" $((SERVER_BIT | ALL_LISTENERS)) --fast-open-servers "${@:2}"
@@ -181,6 +202,7 @@ for fam in 4 6; do
 	done
 	check "FASTOPEN-05-v$fam" "bytes of a SYN that are not taken (IPv$fam)" not_taken $fam
 	check "FASTOPEN-06-v$fam" "another upstream gets the bytes (IPv$fam)" another_upstream $fam
+	check "FASTOPEN-08-v$fam" "an answer and a reset at once (IPv$fam)" answered_and_reset $fam
 	check "FASTOPEN-07-v$fam" "the greeting of a proxy (IPv$fam)" to_a_proxy $fam
 done
 
