@@ -212,6 +212,15 @@ static int append_prefix(const struct setting *setting, struct prefix_list *list
 	return 0;
 }
 
+/* What a set gets by bytes, and by flows, is said once: nothing else tells two lines apart. */
+static bool is_learned_already(const struct learn_list *list, const struct learn_spec *spec)
+{
+	for (uint32_t i = 0; i < list->n; i++)
+		if (!strcmp(list->v[i].set, spec->set) && !list->v[i].flows == !spec->flows)
+			return true;
+	return false;
+}
+
 static int append_learn(const struct setting *setting, struct learn_list *list,
 			const char *element, char *err, size_t err_size)
 {
@@ -220,6 +229,10 @@ static int append_learn(const struct setting *setting, struct learn_list *list,
 
 	if (!learn_spec_parse(&spec, element, &why))
 		return bad_value(setting, element, err, err_size, "%s", why);
+	if (is_learned_already(list, &spec))
+		return bad_value(setting, element, err, err_size,
+				 "a line before says for set '%s' what is learned by %s", spec.set,
+				 spec.flows ? "flows" : "bytes");
 	if (list->n == LEARN_MAX)
 		return bad_value(setting, element, err, err_size, "more than %d", LEARN_MAX);
 	v = reallocarray(list->v, list->n + 1, sizeof(*v));

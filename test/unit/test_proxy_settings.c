@@ -285,6 +285,10 @@ static void test_bad_files(void **state)
 		{ "source-ports: 80\n", "f.yml:1:15: source-ports: '80': not LOW-HIGH, two ports" },
 		{ "learn: heavy\n", "f.yml:1:8: learn: 'heavy': not SET timeout TIME when bytes over "
 		  "N, or ... after N clean flows" },
+		{ "learn:\n- a timeout 1h after 5 clean flows\n- b timeout 1h after 5 clean flows\n"
+		  "- a timeout 1h when bytes over 1M\n- a timeout 2h after 6 clean flows\n",
+		  "f.yml:5:3: learn: 'a timeout 2h after 6 clean flows': a line before says for set "
+		  "'a' what is learned by flows" },
 		{ "learn:\n- a timeout 1h after 5 clean flows\n- a timeout x after 5 clean flows\n",
 		  "f.yml:3:3: learn: 'a timeout x after 5 clean flows': not a time as 30s, 5m, 1h30m "
 		  "or 7d" },
