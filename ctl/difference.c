@@ -78,7 +78,19 @@ static void add_prefix(struct json_object *array, const struct shunt_prefix *p)
 	json_object_array_add(array, json_object_new_string(shunt_prefix_str(text, p)));
 }
 
-/* What a file gives for a time begins anew, whatever was before. */
+static int compare_timed(const void *a, const void *b)
+{
+	return compare_prefixes(&((const struct shunt_timed *)a)->prefix,
+				&((const struct shunt_timed *)b)->prefix);
+}
+
+/* What the set holds for a time already begins anew, which is no difference. */
+static bool holds_timed(const struct shunt_set *set, const struct shunt_timed *t)
+{
+	return set && set->n_timed &&
+	       bsearch(t, set->timed, set->n_timed, sizeof(*t), compare_timed);
+}
+
 static void add_timed(struct json_object *array, const struct shunt_timed *t)
 {
 	char text[SHUNT_PREFIX_STR], time[SHUNT_TIME_STR];
@@ -108,7 +120,8 @@ static void compare_set(struct difference *d, const struct shunt_set *old,
 		k += order >= 0;
 	}
 	for (i = 0; new && i < new->n_timed; i++)
-		add_timed(added, &new->timed[i]);
+		if (!holds_timed(old, &new->timed[i]))
+			add_timed(added, &new->timed[i]);
 	if (old && new && !json_object_array_length(added) && !json_object_array_length(removed)) {
 		json_object_put(added);
 		json_object_put(removed);

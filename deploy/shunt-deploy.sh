@@ -212,6 +212,12 @@ rules_are_ours() {
 		$(sha256sum <"$ETC/rules") == "$(value_of RULES_SUM "$RECORD")" ]]
 }
 
+# The rules and sets in force. What is in sets for a time is no part of them: it stays there, and
+# saved it would differ from what is in force by the time it is looked at.
+rules_in_force() {
+	shuntctl rule list --sets | sed -E 's/^(set [^ ]+) [^ ]+ timeout .*/\1/' | uniq
+}
+
 # Without -f the rules in force stay, also those changed by hand since: `up` will read the file.
 keep_rules() {
 	local rules
@@ -223,7 +229,7 @@ keep_rules() {
 	fi
 	rules_are_ours || die "rules in force differ from $ETC/rules, which was edited:" \
 		"give -f $ETC/rules, or save the others with 'shuntctl rule list --sets'"
-	rules=$(shuntctl rule list --sets) ||
+	rules=$(rules_in_force) ||
 		die "'shuntctl rule list --sets' failed, as said above"
 	say "save the rules in force, in $ETC/rules"
 	mkdir -p "$ETC"

@@ -118,8 +118,6 @@ static int put_in_force(struct shunt *s, const struct shunt_config *config,
 	const struct generation_trial trial = { how->confirm, lock };
 	int r;
 
-	if (how->dry_run)
-		return generation_check(s, config);
 	if (!how->confirm)
 		return generation_replace(s, config, NULL);
 	r = make_old(s);
@@ -128,14 +126,24 @@ static int put_in_force(struct shunt *s, const struct shunt_config *config,
 
 /*
  * What sets hold for a time is no part of the generation: it stays, as long as the set does. The
- * file's is added, and begins anew. Sets that have gone can come back only from a trial.
+ * file's is added, and begins anew. It is there before the rules are, which ask for it at once;
+ * if they cannot be put in force it is as before. Sets that have gone can come back only from a
+ * trial.
  */
-static int apply_timed(struct shunt *s, const struct shunt_sets *sets, const struct shunt_apply *how)
+static int change(struct shunt *s, const struct shunt_config *config,
+		  const struct shunt_apply *how, int lock)
 {
-	int r = 0;
+	struct set_timed_undo undo;
+	int r = rollback_check_none(s);
 
-	for (size_t i = 0; i < sets->n && !r; i++)
-		r = set_timed_add(s, &sets->v[i]);
+	if (r)
+		return r;
+	r = set_timed_put(s, &config->sets, &undo);
+	if (!r)
+		r = put_in_force(s, config, how, lock);
+	if (r)
+		set_timed_undo(s, &undo);
+	free(undo.v);
 	return r || how->confirm ? r : timed_purge(s);
 }
 
@@ -147,15 +155,16 @@ int apply_locked(struct shunt *s, struct shunt_config *config, const struct shun
 
 	if (r)
 		return r;
-	r = keep_sets(config, &old.sets);
+	if (before)
+		r = timed_read(s, &old.sets);
+	if (!r)
+		r = keep_sets(config, &old.sets);
 	for (size_t i = 0; i < config->sets.n && !r; i++)
 		r = shunt_set_sort(&config->sets.v[i]);
-	for (size_t i = 0; i < config->sets.n && !r && !how->dry_run; i++)
-		r = set_timed_announce(s, &config->sets.v[i]);
 	if (!r)
-		r = put_in_force(s, config, how, lock);
-	if (!r && !how->dry_run)
-		r = apply_timed(s, &config->sets, how);
+		r = set_timed_check_room(s, &config->sets);
+	if (!r)
+		r = how->dry_run ? generation_check(s, config) : change(s, config, how, lock);
 	if (!r && before)
 		*before = old;
 	else

@@ -37,6 +37,8 @@ struct shunt {
 	bool hops_named[SHUNT_MAX_GROUPS];
 	bool devices_named[SHUNT_MAX_DEVICES];
 	char timed_names[SHUNT_MAX_TIMED_SETS][SHUNT_NAME_LEN]; /* of timed_sets, as last seen */
+	uint32_t timed_ruleset; /* id of the generation that timed_known is about */
+	uint32_t timed_known;	/* bits by place: it has been seen to know these */
 	struct event_reader *events; /* of shunt_events_poll(), NULL before */
 };
 

@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "generation.h"
 #include "pin.h"
+#include "timed.h"
 
 enum { LOOK_MS = 200 }; /* how often the process looks whether it is still needed */
 
@@ -62,8 +63,10 @@ static void roll_back(struct shunt *s, __u32 id)
 		return;
 	}
 	old = bpf_obj_get(rollback_path(path, sizeof(path), s));
-	if (old >= 0 && !generation_publish(s, old))
-		unlink(path);
+	if (old < 0 || generation_publish(s, old))
+		return;
+	unlink(path);
+	timed_purge(s); /* of sets that only the trial had */
 }
 
 static void detach_from_terminal(void)

@@ -265,11 +265,11 @@ int shunt_set_add(struct shunt *s, const struct shunt_set *prefixes)
 int shunt_set_load(struct shunt *s, const struct shunt_set *prefixes)
 {
 	_cleanup_close_ int lock = lock_for(s, prefixes->name);
-	int r = lock < 0 ? lock : change_locked(s, prefixes, &(struct way){ NULL, change_load });
+	int r = lock < 0 ? lock : set_timed_check_load(s, prefixes);
 
 	if (!r)
-		r = set_timed_clear(s, prefixes->name);
-	return r ? r : set_timed_add(s, prefixes);
+		r = change_locked(s, prefixes, &(struct way){ NULL, change_load });
+	return r ? r : set_timed_load(s, prefixes);
 }
 
 int shunt_set_take(struct shunt *s, const struct shunt_set *prefixes)

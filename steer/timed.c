@@ -73,6 +73,12 @@ int timed_find(struct shunt *s, const char *set)
 	return r ? r : timed_name_place(s, set);
 }
 
+int timed_no_place(const char *set)
+{
+	return shunt_err(-E2BIG, "set '%s': more than %d sets with timeouts are not possible: "
+			 "delete one with 'shuntctl set del'", set, SHUNT_MAX_TIMED_SETS);
+}
+
 int timed_take(struct shunt *s, const char *set)
 {
 	struct shunt_timed_set fresh = { .n = { 1, 1 } };
@@ -82,21 +88,23 @@ int timed_take(struct shunt *s, const char *set)
 		return place;
 	place = timed_name_place(s, "");
 	if (place == -ENOENT)
-		return shunt_err(-E2BIG, "set '%s': more than %d sets with timeouts are not "
-				 "possible: delete one with 'shuntctl set del'", set,
-				 SHUNT_MAX_TIMED_SETS);
+		return timed_no_place(set);
 	memcpy(fresh.name, set, strlen(set));
 	fresh.len[0][0] = fresh.len[1][0] = 128;
-	r = write_place(s, (__u32)place, &fresh);
+	/* What somebody put there who had not seen that the set before was deleted. */
+	r = timed_drop_all(s, place);
+	if (!r)
+		r = write_place(s, (__u32)place, &fresh);
 	return r ? r : place;
 }
 
+/* The name first: who looks before each put finds no set any more. */
 int timed_release(struct shunt *s, int place)
 {
 	static const struct shunt_timed_set none;
-	int r = timed_drop_all(s, place);
+	int r = write_place(s, (__u32)place, &none);
 
-	return r ? r : write_place(s, (__u32)place, &none);
+	return r ? r : timed_drop_all(s, place);
 }
 
 int timed_purge(struct shunt *s)
@@ -136,6 +144,30 @@ int timed_use_length(struct shunt *s, int place, const struct shunt_prefix *p)
 	if (at < 0)
 		at = set.n[v6]++;
 	set.len[v6][at] = p->len;
+	return write_place(s, (__u32)place, &set);
+}
+
+static bool has_length(const struct shunt_set *set, bool v6, uint8_t len)
+{
+	for (size_t i = 0; i < set->n_timed; i++)
+		if (set->timed[i].prefix.len == len &&
+		    shunt_prefix_is_v4(&set->timed[i].prefix) != v6)
+			return true;
+	return false;
+}
+
+/* Packets look for each length: those that no prefix has any more are given up. */
+static int keep_lengths(const struct shunt *s, int place, const struct shunt_set *kept)
+{
+	struct shunt_timed_set set;
+	int r = read_place(s, (__u32)place, &set);
+
+	if (r)
+		return r;
+	for (int v6 = 0; v6 < 2; v6++)
+		for (int i = 1; i < set.n[v6]; i++)
+			if (!has_length(kept, v6, set.len[v6][i]))
+				set.len[v6][i] = SHUNT_TIMED_NO_LEN;
 	return write_place(s, (__u32)place, &set);
 }
 
@@ -230,22 +262,6 @@ int timed_collect(struct shunt *s)
 	return r;
 }
 
-int timed_drop_all(struct shunt *s, int place)
-{
-	_cleanup_free_ struct timed_page *page = calloc(1, sizeof(*page));
-	int r = page ? 0 : shunt_err(-ENOMEM, "out of memory");
-
-	while (!r && !page->last) {
-		r = read_page(s, page);
-		for (uint32_t i = 0; i < page->n && !r; i++)
-			if (page->key[i].set == (__u32)place)
-				bpf_map_delete_elem(s->map.timed, &page->key[i]);
-	}
-	return r;
-}
-
-/* ---- one ---------------------------------------------------------------------------------------- */
-
 static struct shunt_timed_key key_of(int place, const struct shunt_prefix *p)
 {
 	struct shunt_timed_key key = { .set = (__u32)place, .len = p->len };
@@ -253,6 +269,66 @@ static struct shunt_timed_key key_of(int place, const struct shunt_prefix *p)
 	memcpy(key.addr, &p->addr, sizeof(key.addr));
 	return key;
 }
+
+static int compare_keys(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct shunt_timed_key));
+}
+
+/* But these, which are in order. */
+static int drop_but(struct shunt *s, int place, const struct shunt_timed_key *kept, size_t n)
+{
+	_cleanup_free_ struct timed_page *page = calloc(1, sizeof(*page));
+	int r = page ? 0 : shunt_err(-ENOMEM, "out of memory");
+
+	while (!r && !page->last) {
+		r = read_page(s, page);
+		for (uint32_t i = 0; i < page->n && !r; i++) {
+			const struct shunt_timed_key *key = &page->key[i];
+
+			if (key->set == (__u32)place &&
+			    !(n && bsearch(key, kept, n, sizeof(*kept), compare_keys)))
+				bpf_map_delete_elem(s->map.timed, key);
+		}
+	}
+	return r;
+}
+
+int timed_drop_all(struct shunt *s, int place)
+{
+	return drop_but(s, place, NULL, 0);
+}
+
+int timed_drop_others(struct shunt *s, int place, const struct shunt_set *set)
+{
+	_cleanup_free_ struct shunt_timed_key *kept = calloc(set->n_timed + 1, sizeof(*kept));
+	int r;
+
+	if (!kept)
+		return shunt_err(-ENOMEM, "out of memory");
+	for (size_t i = 0; i < set->n_timed; i++)
+		kept[i] = key_of(place, &set->timed[i].prefix);
+	qsort(kept, set->n_timed, sizeof(*kept), compare_keys);
+	r = drop_but(s, place, kept, set->n_timed);
+	return r ? r : keep_lengths(s, place, set);
+}
+
+int timed_count(struct shunt *s, int except, size_t *out)
+{
+	_cleanup_free_ struct timed_page *page = calloc(1, sizeof(*page));
+	int r = page ? 0 : shunt_err(-ENOMEM, "out of memory");
+	uint64_t now = timed_now();
+
+	*out = 0;
+	while (!r && !page->last) {
+		r = read_page(s, page);
+		for (uint32_t i = 0; i < page->n && !r; i++)
+			*out += page->until[i] > now && page->key[i].set != (__u32)except;
+	}
+	return r;
+}
+
+/* ---- one ---------------------------------------------------------------------------------------- */
 
 int timed_put(struct shunt *s, int place, const struct shunt_prefix *p, uint64_t until)
 {
@@ -266,12 +342,17 @@ int timed_put(struct shunt *s, int place, const struct shunt_prefix *p, uint64_t
 	return shunt_err(-errno, "cannot add %s: %s", shunt_prefix_str(text, p), strerror(errno));
 }
 
-bool timed_holds(const struct shunt *s, int place, const struct shunt_prefix *p)
+uint64_t timed_until(const struct shunt *s, int place, const struct shunt_prefix *p)
 {
 	const struct shunt_timed_key key = key_of(place, p);
 	__u64 until;
 
-	return !bpf_map_lookup_elem(s->map.timed, &key, &until) && until > timed_now();
+	return bpf_map_lookup_elem(s->map.timed, &key, &until) ? 0 : until;
+}
+
+bool timed_holds(const struct shunt *s, int place, const struct shunt_prefix *p)
+{
+	return timed_until(s, place, p) > timed_now();
 }
 
 void timed_drop(struct shunt *s, int place, const struct shunt_prefix *p)

@@ -20,7 +20,9 @@ int timed_names_read(struct shunt *s);
 int timed_name_place(const struct shunt *s, const char *set);
 /* The same; it gets one if it has none. */
 int timed_take(struct shunt *s, const char *set);
-/* Its place and all its prefixes go. */
+/* -E2BIG with a message: there is none left for it. */
+int timed_no_place(const char *set);
+/* Its place and all its prefixes go. The generation in force must not know of it. */
 int timed_release(struct shunt *s, int place);
 /* Those of sets that are not in the generation in force. */
 int timed_purge(struct shunt *s);
@@ -29,6 +31,8 @@ int timed_purge(struct shunt *s);
 int timed_use_length(struct shunt *s, int place, const struct shunt_prefix *p);
 /* A prefix of a length that is in use, until then. -E2BIG, without a message: there is no room. */
 int timed_put(struct shunt *s, int place, const struct shunt_prefix *p, uint64_t until);
+/* When it expires, or has; 0: it is not there. */
+uint64_t timed_until(const struct shunt *s, int place, const struct shunt_prefix *p);
 /* Is it in the set now? */
 bool timed_holds(const struct shunt *s, int place, const struct shunt_prefix *p);
 /* Is the place this set's now? */
@@ -36,6 +40,10 @@ bool timed_is_named(const struct shunt *s, int place, const char *set);
 /* Out of the set, if it is in it. */
 void timed_drop(struct shunt *s, int place, const struct shunt_prefix *p);
 int timed_drop_all(struct shunt *s, int place);
+/* All but set->timed, and the lengths that none of these has. */
+int timed_drop_others(struct shunt *s, int place, const struct shunt_set *set);
+/* How many there are now, but those of one place (-1: of none). */
+int timed_count(struct shunt *s, int except, size_t *out);
 /* All that has expired goes. */
 int timed_collect(struct shunt *s);
 

@@ -334,9 +334,9 @@ int shunt_set_take(struct shunt *s, const struct shunt_set *prefixes);
 int shunt_set_del(struct shunt *s, const char *name);
 
 /*
- * An address into a set for a time, by no more than one update of a map: it waits for nobody and
+ * An address into a set for a time, by one update of a map and two looks: it waits for nobody and
  * can be done thousands of times a second. -ENOENT without a message if the set has never been
- * prepared, or is not there any more: shunt_set_prepare(), which makes it if it is new.
+ * prepared, or is not in force any more: shunt_set_prepare(), which makes it if it is new.
  */
 int shunt_set_learn(struct shunt *s, const char *set, const struct in6_addr *addr, uint64_t ns);
 int shunt_set_prepare(struct shunt *s, const char *set);

@@ -119,6 +119,17 @@ matched() {
 		fail "explain does not tell why: $(<"$T/explained")"
 }
 
+# lengths: of prefixes that packets look for in set two: IPv4, then IPv6
+lengths() {
+	local map
+
+	for map in /sys/fs/bpf/shunt/*/*/timed_sets; do
+		bpftool -j map dump pinned "$map" | jq -r '.[].value |
+			map(explode | map(if . > 96 then . - 87 else . - 48 end) | .[2] * 16 + .[3]) |
+			select(.[0:4] == [116, 119, 111, 0]) | .[40:40 + .[32]] + .[172:172 + .[33]] | join(" ")'
+	done
+}
+
 # What a file says stands for good; what came with a timeout stays, as long as its set does.
 applied() {
 	lab_up
@@ -132,7 +143,10 @@ applied() {
 	decides 20 in c0 tcp 10.1.0.2:9 10.0.0.2:1
 	decides 20 in c0 tcp '[fd01::2]:9' '[fd00::2]:1'
 	ctl set add one 10.0.0.9 timeout 1h
+	# What is there already is no difference, and another's is none of the file.
+	same 'the same again' "$(ctl apply -n "$T/file")" 'no difference'
 	sed -i 's/10.0.0.1/10.0.0.3/; /^set two/s/10.0.0.2/10.0.0.4/' "$T/file"
+	same 'what is new' "$(ctl apply -n "$T/file" | grep -c timeout)" 1
 	ctl apply "$T/file" >&2
 	same 'one, for good' "$(lasting one)" 10.0.0.3
 	same 'one, for a time' "$(timed one)" 10.0.0.9
@@ -145,6 +159,16 @@ applied() {
 	wait_for 30 'ctl set list | says two'
 	same 'two, after the trial' "$(timed two)" '10.0.0.2 10.0.0.4 fd00::2'
 	decides 10 in c0 tcp 10.1.0.2:9 10.0.0.9:1
+	ctl set add three
+	same 'a set of the name of one that was tried' "$(timed three)" ''
+	# What cannot be put in force leaves nothing behind.
+	printf '%s\n' 'set two 10.0.0.2,10.0.0.99 timeout 2h' 'set five 10.0.0.5 timeout 1h' \
+		'10 to @none drop' >"$T/bad"
+	must_fail 1 "there is no set 'none'" ctl apply "$T/bad"
+	same 'two, after a refusal' "$(timed two)" '10.0.0.2 10.0.0.4 fd00::2'
+	! ctl set list two | says 'timeout [12]h' || fail 'a refused file has renewed a prefix'
+	ctl set add five
+	same 'five, after a refusal' "$(timed five)" ''
 	ctl apply --confirm 600 "$T/other" >&2
 	same 'three, for a time' "$(timed three)" 10.0.0.7
 	ctl confirm
@@ -160,8 +184,16 @@ applied() {
 	ctl rule list --sets >"$T/all"
 	grep -q '^set two 10.0.0.4 timeout ' "$T/all" || fail "not listed: $(<"$T/all")"
 	ctl apply "$T/all" >&2
+	ctl set add two 10.0.8.0/25 fd00:1::/48 timeout 1h
+	same 'lengths' "$(lengths)" '128 121 128 48'
+	printf '%s\n' 10.0.0.5 '10.0.9.0/25 timeout 1h' | ctl set load two -
+	same 'loaded, for a time' "$(timed two)" 10.0.9.0/25
+	same 'lengths, given up' "$(lengths)" '128 121 128 255'
 	echo 10.0.0.5 | ctl set load two -
 	same 'loaded without' "$(timed two)" ''
+	same 'lengths, all given up' "$(lengths)" '128 255 128 255'
+	ctl set add two fd00:1::/56 timeout 1h
+	same 'lengths, one in place of another' "$(lengths)" '128 255 128 56'
 }
 
 # Each that is too much is refused, and said how.
@@ -184,6 +216,12 @@ errors() {
 		ctl set add "set$i" 10.0.0.1 timeout 1h
 	done
 	must_fail 1 'more than 28 sets with timeouts' ctl set add more 10.0.0.1 timeout 1h
+	printf '%s\n' 'set set1 10.0.0.7' 'set another 10.0.0.1 timeout 1h' '10 to @another drop' \
+		>"$T/file"
+	must_fail 1 'more than 28 sets with timeouts' ctl apply -n "$T/file"
+	must_fail 1 'more than 28 sets with timeouts' ctl apply "$T/file"
+	same 'rules, after a refusal' "$(ctl rule list)" ''
+	same 'set1, after a refusal' "$(lasting set1)" ''
 	ctl set del set3
 	ctl set add more 10.0.0.1 timeout 1h
 	same 'sets with a timeout' "$(ctl set list | grep -c timeout)" 28
@@ -203,6 +241,17 @@ full() {
 	wait_for 20 '(($(ctl --json set list | jq ".[0].timed") == 131071))'
 	ctl set add many 10.0.0.1 timeout 1h
 	same 'prefixes, at the end' "$(ctl --json set list | jq '.[0].timed')" 131072
+	printf '%s\n' 'set few 10.0.0.1 timeout 1h' '10 to @few drop' >"$T/file"
+	must_fail 1 'no room for 1 more prefixes with a timeout' ctl apply -n "$T/file"
+	must_fail 1 'no room for 1 more prefixes with a timeout' ctl apply "$T/file"
+	same 'rules, after a refusal' "$(ctl rule list)" ''
+	# Others in place of them all; one more than there can be changes nothing.
+	sed 's/^20/21/' "$T/many" >"$T/others"
+	{ cat "$T/others"; echo 10.0.0.2; echo 10.0.0.1 timeout 1h; } >"$T/more"
+	must_fail 1 'at most 131072' ctl set load many "$T/more"
+	same 'for good, after a refusal' "$(ctl --json set list | jq '.[0].prefixes')" 0
+	ctl set load many "$T/others"
+	same 'loaded, all others' "$(ctl set list many | grep -c '^21.* timeout ')" 131072
 }
 
 # What expires is nothing that rules can be blamed for.
