@@ -76,6 +76,13 @@ install_packages() {
 	apt-get install -y --no-install-recommends "$@"
 }
 
+# What is nice to have does not wait for a server that does not answer. Only the download has a
+# deadline: dpkg is not to be cut.
+download_soon() {
+	timeout 300 apt-get install -y --no-install-recommends --download-only \
+		-o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10 -o Acquire::Retries=0 "$@"
+}
+
 # What could not be had is said, and no failure. The lists are not read anew for it.
 install_wishes() {
 	local -a missing
@@ -83,7 +90,7 @@ install_wishes() {
 	mapfile -t missing < <(missing_of "$@")
 	((${#missing[@]} && !EUID)) || return 0
 	forbid_services
-	if install_packages "${missing[@]}" >/dev/null 2>&1; then
+	if { download_soon "${missing[@]}" && install_packages "${missing[@]}"; } >/dev/null 2>&1; then
 		disable_new_services "${missing[@]}"
 	else
 		echo "packages.sh: without ${missing[*]}: the tests that need them are skipped"

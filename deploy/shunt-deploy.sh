@@ -5,6 +5,7 @@
 # usage below. Uses shuntctl and shuntd alone: no iptables, no nft, no ip, no tc.
 
 set -euo pipefail
+shopt -s extglob
 export LC_ALL=C
 
 SOURCE=$(cd "$(dirname "$0")/.." && pwd)
@@ -25,6 +26,7 @@ SOURCE_MODE=proxy
 TARGET=default
 PACKAGES=yes
 CHANGED=		# what is not as it runs: programs, or options (and perhaps programs)
+OLD_TARGET=		# of the shuntd that runs
 
 usage() {
 	cat <<-END
@@ -293,6 +295,9 @@ write_configuration() {
 	say "configuration, in $ETC"
 	write "$ETC/steer.conf" "# Written by shunt-deploy.sh, for shunt-steer.service
 SHUNT_UP_OPTIONS=\"$(up_options)\"" || true
+	OLD_TARGET=$(value_of SHUNTD_OPTIONS "$ETC/shuntd.conf")
+	OLD_TARGET=${OLD_TARGET#--target }
+	OLD_TARGET=${OLD_TARGET%% *}
 	write "$ETC/shuntd.conf" "# Written by shunt-deploy.sh, for shuntd.service
 SHUNTD_OPTIONS=\"--target $TARGET --source $SOURCE_MODE\"" && CHANGED=options
 	[[ -n $RULES || -e $ETC/rules ]] || RULES=$SOURCE/deploy/rules.example
@@ -375,7 +380,7 @@ stop_shuntd() {
 	rm -f "$PID_FILE" "$LOG_FILE"
 }
 
-# launch [OPTION]: returns 1 if it ended at once
+# launch [--takeover]: returns 1 if it ended at once
 launch() {
 	local until=$((SECONDS + 60)) pid
 
@@ -385,6 +390,9 @@ launch() {
 	setsid "$PREFIX/sbin/shuntd" $(value_of SHUNTD_OPTIONS "$ETC/shuntd.conf") "$@" \
 		>"$LOG_FILE" 2>&1 </dev/null &
 	pid=$!
+	# Until it has taken over the old one is ours. Without one, it is this one even if it is
+	# never ready, or nobody could end it.
+	[[ -n $* ]] || echo "$pid" >"$PID_FILE"
 	until grep -qs '^ready' "$LOG_FILE"; do
 		kill -0 "$pid" 2>/dev/null || return 1
 		((SECONDS < until)) || die "shuntd is not ready after 60 s: look at '$LOG_FILE'"
@@ -401,7 +409,8 @@ start_shuntd() {
 	if old=$(shuntd_pid) && [[ -z $CHANGED ]]; then
 		return 0
 	fi
-	if [[ -n $old ]] && launch --takeover; then
+	# With the steering made anew it gives nothing away before it has registered again.
+	if [[ -n $old ]] && is_served_soon "${OLD_TARGET:-$TARGET}" && launch --takeover; then
 		# With another target it has taken over from nobody.
 		grep -qs '^taken over' "$LOG_FILE" || end "$old"
 		return 0
@@ -413,15 +422,34 @@ start_shuntd() {
 	die 'shuntd ended at once, as said above'
 }
 
+main_pid() {
+	systemctl show --property=MainPID --value shuntd.service
+}
+
+# The shuntd that runs starts the new program, which takes over: no connection is lost. The old one
+# says who is the main one then. Returns 1 if that does not happen.
+upgrade_by_systemd() {
+	local until old now
+
+	old=$(main_pid)
+	# Before that it gives nothing away.
+	is_served_soon "$TARGET" || return 1
+	systemctl kill --kill-whom=main --signal=USR2 shuntd.service || return 1
+	until=$((SECONDS + 60))
+	while now=$(main_pid) && [[ $now == "$old" || $now == 0 ]]; do
+		((SECONDS < until)) || return 1
+		sleep 0.1
+	done
+}
+
 start_by_systemd() {
 	systemctl daemon-reload
 	systemctl --quiet enable shunt-steer.service shuntd.service
 	systemctl reload-or-restart shunt-steer.service ||
 		die "cannot start shunt-steer.service: see 'journalctl -u shunt-steer'"
 	if [[ $CHANGED == programs ]] && systemctl --quiet is-active shuntd.service; then
-		# It starts the new program, which takes over: no connection is lost.
-		systemctl kill --kill-whom=main --signal=USR2 shuntd.service
-		return
+		upgrade_by_systemd && return
+		note 'shuntd cannot be taken over from, so it is restarted'
 	fi
 	systemctl --no-block "$([[ -n $CHANGED ]] && echo restart || echo start)" shuntd.service ||
 		die "cannot start shuntd.service: see 'journalctl -u shuntd'"
@@ -434,14 +462,13 @@ start_by_hand() {
 	note "systemd does not run here: after a reboot, run this script again"
 }
 
-# shuntd finds a steering that is new within half a second.
-wait_until_served() {
+# is_served_soon TARGET: shuntd finds a steering that is new within half a second. Returns 1 if it
+# has not after a minute.
+is_served_soon() {
 	local until=$((SECONDS + 60))
 
-	# Not 'grep -q', which may be gone before the last line is written: that fails the pipeline.
-	until [[ $(shuntctl target list | grep "^$TARGET:") =~ \ [1-9][0-9]*\ IPv[46] ]]; do
-		((SECONDS < until)) ||
-			die "shuntd has not registered target '$TARGET' after 60 s: see its log"
+	until [[ $(shuntctl target list | awk -v name="$1:" '$1 == name') =~ \ [1-9][0-9]*\ IPv[46] ]]; do
+		((SECONDS < until)) || return 1
 		sleep 0.1
 	done
 }
@@ -485,7 +512,8 @@ deploy() {
 	else
 		start_by_hand
 	fi
-	wait_until_served
+	is_served_soon "$TARGET" ||
+		die "shuntd has not registered target '$TARGET' after 60 s: see its log"
 	give_hints
 	say 'done; take it away with: shunt-deploy.sh --remove'
 	status
@@ -533,8 +561,8 @@ remove_run() {
 
 	[[ -d $RUN ]] || return 0
 	for lock in "$RUN/$(netns_inode)"-*.lock; do
-		[[ ! -f $lock ]] || flock -n "$lock" rm -f "${lock%.lock}.control" "${lock%.lock}".*.draining \
-			"$lock" ||
+		[[ ! -f $lock ]] || flock -n "$lock" rm -f "${lock%.lock}.control" \
+			"${lock%.lock}".+([0-9]).draining "$lock" ||
 			note "'$lock' is held by another shuntd, so it stays"
 	done
 	rmdir --ignore-fail-on-non-empty "$RUN"

@@ -58,12 +58,12 @@ gateway() {
 	follow gateway.md
 	fetch_hello cl "http://$SV_U/hello"
 	same 'source that the server saw' "$(tail -n 1 "$T/sv.access" | cut -d' ' -f1)" "$CL"
-	same 'proxied flows' "$(proxied accepted)" 1
+	becomes 'proxied flows' 1 proxied accepted
 	same 'findings' "$(ctl --json rule check | jq '[.[] | select(.kind != "never-hit")] | length')" 0
 	fetch cl "http://$SV_U/large" >"$T/large"
 	wait_for 20 '[[ $(ctl set list heavy) == "$SV timeout"* ]]'
 	fetch cl "http://$SV_U/large" >"$T/large"
-	same 'proxied flows, after the second download' "$(proxied accepted)" 2
+	becomes 'proxied flows, after the second download' 2 proxied accepted
 	same 'flows past the proxy' "$(rule_flows 50)" 1
 	decides 10 in c0 tcp 10.1.0.2:9 192.168.0.1:80
 	decides 20 in c0 udp 10.1.0.2:9 10.3.0.2:443
@@ -105,10 +105,10 @@ users() {
 	follow users.md
 	as_user 0
 	as_user 999
-	same 'proxied flows of others' "$(proxied accepted)" 0
+	becomes 'proxied flows of others' 0 proxied accepted
 	as_user 1000
 	as_user 1999
-	same 'proxied flows of the users' "$(proxied accepted)" 2
+	becomes 'proxied flows of the users' 2 proxied accepted
 	same 'flows of rule 100' "$(rule_flows 100)" 2
 	decides 200 in x0 tcp 10.3.0.2:9 10.2.0.2:80
 	decides 210 in x0 udp 10.3.0.2:9 10.2.0.2:53

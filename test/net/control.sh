@@ -251,7 +251,8 @@ broken_off() {
 	END
 	chmod +x "$T/answer"
 	start broken gw socat "UNIX-LISTEN:$path,fork" "EXEC:$T/answer"
-	wait_for 10 "[[ -S '$path' ]]"
+	# The path is there before somebody listens at it.
+	wait_for 10 "in_ns gw ss -Hlx | says '$path'"
 	must_fail 1 'shuntd broke off its answer' ctl --json proxy list -t broken
 	same 'what was printed' "$(ctl --json proxy list -t broken 2>/dev/null || true)" ''
 	stop broken

@@ -97,6 +97,7 @@ life() {
 	deploy -i c0
 	same 'rules, after another version' "$(numbers_of_rules)" '50 60 70 100'
 	same 'steered flows of the new steering' "$(counter steer_new)" 0
+	grep -q '^taken over' /run/shunt/shuntd.log || fail 'shuntd was restarted, not taken over from'
 
 	deploy --status
 	kill_shuntd
@@ -115,6 +116,10 @@ life() {
 deploy_quietly() {
 	in_ns gw "$ROOT/deploy/shunt-deploy.sh" --no-install-packages \
 		--build "$LAB_BUILD/deploy" --prefix "$T/prefix" "$@"
+}
+
+flows_in_the_list() {
+	ctl --json proxy list 2>/dev/null | jq length
 }
 
 # A shuntd that is changed takes over from the one that runs; with another target it cannot.
@@ -143,7 +148,8 @@ upgrade() {
 	kill -USR1 "${PIDS[held]}"
 	wait_for 10 "(( \$(wc -l <$T/held.out) == 2 ))"
 	same 'old flows that answer' "$(tail -n 1 "$T/held.out" | jq .served)" 20
-	same 'old flows, in the list' "$(ctl --json proxy list 2>/dev/null | jq length)" 20
+	# Those of the load are about to end.
+	becomes 'old flows, in the list' 20 flows_in_the_list
 	say 'another target'
 	echo '100 in tcp to any port 7000 proxy other fail closed' >"$T/rules"
 	deploy -i c0 -i u0 -f "$T/rules" --target other || true # 'default' has nobody now
@@ -221,6 +227,14 @@ foreign_rules() {
 	done
 }
 
+# Of a shuntd for target 'default.1', which we know nothing of
+of_another_target() {
+	local lock
+
+	lock=$(own_lock)
+	echo "${lock%.lock}.1.1234.draining"
+}
+
 # The installed shuntctl was deleted: what is in force is not forgotten.
 without_shuntctl() {
 	local pid
@@ -242,9 +256,11 @@ without_shuntctl() {
 		deploy_quietly --build "$T/nosuch" --remove
 	kill -0 "$pid" || fail 'shuntd was stopped'
 	same 'rules, after the refusal' "$(numbers_of_rules)" '50 100'
+	touch "$(of_another_target)"
 	deploy --remove
 	[[ ! -e /sys/fs/bpf/shunt ]] || fail 'steering is left'
-	rm /run/shunt/1-default-default.lock # or it ends here: it was to stay
+	# Or it ends here: they were to stay.
+	rm /run/shunt/1-default-default.lock "$(of_another_target)"
 	rmdir /run/shunt
 	same_files
 }

@@ -374,6 +374,7 @@ running() {
 	becomes 'accepted' 1 proxied accepted
 	local got
 
+	wait_for 20 "[[ -s $T/got ]]"
 	got=$(stat -c %s "$T/got")
 	wait_for 60 "((\$(stat -c %s '$T/got') > $got + 100000))"
 	same 'open flows, later' "$(ctl --json proxy list | jq length)" 1

@@ -148,7 +148,7 @@ budget() {
 	res_lab "$1"
 	must_fail 1 'descriptors are too few' in_ns gw prlimit --nofile=40 "$LAB_BUILD/shuntd"
 	must_fail 1 'descriptors are too few' in_ns gw prlimit --nofile=16 "$LAB_BUILD/shuntd"
-	with_files 100
+	with_files 100 --workers 2
 	with_files 1024
 	must_fail 1 'max-connections 100000000 needs 200000[0-9]* descriptors, the limit is 1024' \
 		in_ns gw prlimit --nofile=1024 "$LAB_BUILD/shuntd" --max-connections 100000000
@@ -423,7 +423,7 @@ for fam in 4 6; do
 	check "RES-13-disk-v$fam" "the disk of the log is full (IPv$fam)" log_full $fam
 	check -t 120 "RES-04-idle-v$fam" "9,500 idle flows at 20,000 descriptors (IPv$fam)" \
 		idle_thousands $fam
-	check "RES-01-v$fam" "descriptors run out, limit by itself (IPv$fam)" descriptors $fam
+	check "RES-01-v$fam" "descriptors run out, limit by itself (IPv$fam)" descriptors $fam --workers 2
 	check "RES-01-one-v$fam" "the same with one worker (IPv$fam)" descriptors $fam --workers 1
 done
 

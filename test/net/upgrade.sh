@@ -239,7 +239,8 @@ old_flows() {
 	pids=$(printf '%s\n' "${PIDS[shuntd]}" "${PIDS[second]}" | sort -n | xargs)
 	same 'who finishes' "$(ctl --json proxy status 2>/dev/null |
 		jq -r '.draining[] | select(.state == "draining") | .pid' | sort -n | xargs)" "$pids"
-	same 'flows of those' "$(ctl --json proxy status 2>/dev/null |
+	# And those that were in their queues when they were taken over from.
+	at_least 'flows of those' "$(ctl --json proxy status 2>/dev/null |
 		jq '[.draining[].threads[].flows] | add')" 15
 	same 'processes in the text' "$(ctl proxy status | grep -c '^shuntd ')" 3
 	say 'what one that finishes does not do'
@@ -264,7 +265,7 @@ old_flows() {
 ask_old() {
 	local answer
 
-	answer=$(echo "1 $1" | socat -t 5 - "UNIX-CONNECT:$(echo /run/shunt/*."${PIDS[shuntd]}".draining)")
+	answer=$(echo "1 $1" | socat -t 60 - "UNIX-CONNECT:$(echo /run/shunt/*."${PIDS[shuntd]}".draining)")
 	jq -er 'select(.end == "ok")' <<<"$answer" || { echo "$answer" >&2; return 1; }
 }
 
