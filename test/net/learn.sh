@@ -367,6 +367,8 @@ running() {
 	rules '50 in on c0 tcp to @heavy route' '100 in on c0 tcp to any port 80 proxy'
 	learning 'learn: heavy timeout 1h when bytes over 64K'
 	family 4
+	# It takes at once what has arrived, and then pauses for as long as that should have taken.
+	nsenter --net=/run/netns/cl sysctl -q -w net.ipv4.tcp_rmem='4096 65536 65536'
 	start slow cl curl -sS --noproxy '*' --limit-rate 100K -o "$T/got" "http://$SV_U/large"
 	wait_for 20 '[[ $(timed heavy) == "$SV" ]]'
 	same 'open flows' "$(ctl --json proxy list | jq length)" 1
