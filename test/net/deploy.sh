@@ -91,11 +91,25 @@ life() {
 	ctl rule add 60 in tcp to any port 9 drop
 	deploy -i c0
 	same 'rules, after the same again' "$(numbers_of_rules)" '50 60 100'
+	# What a set holds for a time is no part of the rules, and no reason to write them again.
+	ctl set add heavy 10.9.0.0/24 10.9.9.0/24
+	ctl set add heavy 10.9.1.1 10.9.1.2 timeout 1h
+	ctl set add learned 10.9.1.1 10.9.1.2 timeout 1h
+	ctl rule add 55 in tcp to @learned port 9 pass
+	deploy -i c0
+	same 'sets that were saved' "$(grep ^set /etc/shunt/rules)" \
+		$'set heavy 10.9.0.0/24,10.9.9.0/24\nset heavy\nset learned'
+	touch -d @1 /etc/shunt/rules
+	ctl set add learned 10.9.1.3 timeout 1h
+	deploy -i c0
+	same 'when the rules were saved' "$(stat -c %Y /etc/shunt/rules)" 1
+	same 'for a time' "$(ctl --json set list learned | jq -c 'map(.prefix)')" \
+		'["10.9.1.1","10.9.1.2","10.9.1.3"]'
 	same 'steered flows, after the same again' "$(counter steer_new)" 1
 	ctl rule add 70 in tcp to any port 10 drop
 	printf x >>"$T/prefix/sbin/shuntctl"
 	deploy -i c0
-	same 'rules, after another version' "$(numbers_of_rules)" '50 60 70 100'
+	same 'rules, after another version' "$(numbers_of_rules)" '50 55 60 70 100'
 	same 'steered flows of the new steering' "$(counter steer_new)" 0
 	grep -q '^taken over' /run/shunt/shuntd.log || fail 'shuntd was restarted, not taken over from'
 

@@ -425,6 +425,29 @@ life() {
 	mv "$T/err" "$T/shuntd.err"
 }
 
+# A trial without the set: what is learned is not put where nobody would look, and it is told.
+trial() {
+	lab_up
+	web_server sv
+	large 8M
+	up -i u0
+	family 4
+	rules '100 in on c0 tcp to any port 80 proxy'
+	learning 'learn: heavy timeout 1h when bytes over 4M'
+	wait_for 20 'ctl set list | says heavy'
+	download
+	wait_for 20 '[[ $(timed heavy) == "$SV" ]]'
+	printf '%s\n' 'set other' '100 in on c0 tcp to any port 80 proxy' >"$T/file"
+	ctl apply --confirm 600 "$T/file" >&2
+	download
+	wait_for 20 '(($(status learn_failed) > 0))'
+	same 'learned' "$(status learned)" 1
+	ctl confirm
+	wait_for 20 'download && [[ $(timed heavy) == "$SV" ]]'
+	grep -v "waits for 'shuntctl confirm'" "$T/shuntd.err" >"$T/err" || true
+	mv "$T/err" "$T/shuntd.err"
+}
+
 for fam in 4 6; do
 	check -t 180 "LEARN-01-v$fam" "a prefix with a timeout leaves its set by itself (IPv$fam)" \
 		expires $fam
@@ -441,5 +464,6 @@ check -t 300 LEARN-06 'a full map is told, and room is found' full
 check -t 60 LEARN-07 'rule check allows for what expires' checked
 check -t 180 LEARN-10 'a running flow keeps its way' running
 check -t 180 LEARN-11 'learning outlives rules, sets, workers and shuntd' life
+check -t 180 LEARN-12 'learning tells that a trial has no such set' trial
 
 story_run "$@"
