@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -236,32 +237,55 @@ static void child_ended(struct supervisor *s, struct child *c, int status)
 
 /* ---- events ---- */
 
-static void quiet(void *arg, enum shunt_level level, const char *text)
+struct message {
+	char text[512];
+};
+
+static void keep(void *arg, enum shunt_level level, const char *text)
 {
-	(void)arg;
-	(void)level;
-	(void)text;
+	struct message *m = arg;
+
+	if (level == SHUNT_LOG_ERROR)
+		snprintf(m->text, sizeof(m->text), "%s", text);
+}
+
+/*
+ * That it is not up is no news. But if it is there and cannot be used, as one of another version,
+ * whom we would take over from can use it: then that one serves on.
+ */
+static void wait_for_instance(struct supervisor *s, int r, const struct message *why)
+{
+	bool up = r != -ENOENT && r != -ENODEV;
+
+	if (up && s->predecessor >= 0) {
+		fail(s, shunt_err(r, "%s", why->text));
+		return;
+	}
+	if (up && s->said_waiting != r)
+		shunt_warn("%s", why->text);
+	if (!s->said_waiting)
+		shunt_info("waiting for instance '%s': make it with 'shuntctl up'",
+			   s->settings->instance);
+	s->said_waiting = r;
+	supervisor_took_over(s);
 }
 
 /* True once the instance is there. */
 static bool find_instance(struct supervisor *s)
 {
 	struct shunt_where where = { .instance = s->settings->instance };
+	struct message why = {};
 	uint32_t mark;
 	int r;
 
-	shunt_set_sink(quiet, NULL); /* that it is not up is no news */
+	shunt_set_sink(keep, &why);
 	r = shunt_open(&s->shunt, &where);
 	shunt_set_sink(NULL, NULL);
 	if (r < 0) {
-		if (!s->said_waiting)
-			shunt_info("waiting for instance '%s': make it with 'shuntctl up'",
-				   where.instance);
-		s->said_waiting = true;
-		supervisor_took_over(s);
+		wait_for_instance(s, r, &why);
 		return false;
 	}
-	s->said_waiting = false;
+	s->said_waiting = 0;
 	mark = shunt_instance_info(s->shunt)->own_mark;
 	if (s->mark && s->mark != mark)
 		shunt_warn("instance '%s' has another mark now: 0x%x, not 0x%x", where.instance,

@@ -55,7 +55,7 @@ struct supervisor {
 	uint64_t last_serial;	/* of a child */
 	time_t started;		/* CLOCK_MONOTONIC */
 	struct worker_message message; /* the last one of a worker */
-	bool said_waiting;
+	int said_waiting; /* the error that it waits for the end of, 0 none */
 	bool was_ready;
 	bool stopping;	/* no worker is started any more */
 	bool has_deadline; /* was told when to end */

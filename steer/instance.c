@@ -179,10 +179,29 @@ static int missing(const struct shunt *s, int error, const char *prefix, const c
 			 s->dir, prefix, name, strerror(-error));
 }
 
-int instance_open(struct shunt *s)
+/* Has the map values of this size? What another version made may have others. */
+static bool has_values_of(int map, size_t size)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	return !bpf_obj_get_info_by_fd(map, &info, &len) && info.key_size == sizeof(__u32) &&
+	       info.value_size == size;
+}
+
+/* Read what the map `instance` says, of whichever version. */
+static int read_info(int map, struct shunt_instance *out)
 {
 	__u32 zero = 0;
 
+	if (!has_values_of(map, sizeof(*out)))
+		return -EPROTO;
+	return bpf_map_lookup_elem(map, &zero, out) ? -errno : 0;
+}
+
+/* -EPROTO, without a message, if another version made it. */
+static int open_info(struct shunt *s)
+{
 	uint64_t cookie;
 	int r = netns_cookie(&cookie);
 
@@ -194,16 +213,21 @@ int instance_open(struct shunt *s)
 	if (s->map.instance < 0)
 		return shunt_err(s->map.instance, "cannot open '%s/instance': %s", s->dir,
 				 strerror(-s->map.instance));
-	if (bpf_map_lookup_elem(s->map.instance, &zero, &s->info))
-		return shunt_err(-errno, "cannot read '%s/instance': %s", s->dir,
-				 strerror(errno));
-	if (s->info.magic != SHUNT_MAGIC || s->info.abi != SHUNT_ABI_VERSION)
-		return shunt_err(-EPROTO,
-				 "'%s' was made by another version of shunt (abi %u, this is %u): "
-				 "run its 'shuntctl down'",
-				 s->dir, s->info.abi, SHUNT_ABI_VERSION);
+	r = read_info(s->map.instance, &s->info);
+	if (r && r != -EPROTO)
+		return shunt_err(r, "cannot read '%s/instance': %s", s->dir, strerror(-r));
+	if (r || s->info.magic != SHUNT_MAGIC)
+		return -EPROTO;
 	if (s->info.netns_cookie != cookie)
 		return -ENOENT; /* of a namespace that is gone and had the same inode number */
+	return s->info.abi == SHUNT_ABI_VERSION ? 0 : -EPROTO;
+}
+
+/* Maps and programs beside `instance`. */
+static int open_rest(struct shunt *s)
+{
+	int r = 0;
+
 	for (size_t i = 0; i < N_MAPS; i++) {
 		if (*map_fd(s, i) < 0)
 			*map_fd(s, i) = get_pin(s, "", map_table[i].name);
@@ -216,6 +240,45 @@ int instance_open(struct shunt *s)
 			r = missing(s, s->prog[i], "prog_", prog_names[i]);
 	}
 	return r;
+}
+
+static int other_version(const struct shunt *s, const char *what)
+{
+	return shunt_err(-EPROTO,
+			 "'%s' was made by another version of shunt (abi %u, this is %u): %s",
+			 s->dir, s->info.abi, SHUNT_ABI_VERSION, what);
+}
+
+int instance_open(struct shunt *s)
+{
+	int r = open_info(s);
+
+	if (r == -EPROTO)
+		return other_version(s, "run 'shuntctl down', then 'up'");
+	return r ? r : open_rest(s);
+}
+
+/* Has it what teardown goes by, and in the form that it has here? */
+static bool can_be_removed(struct shunt *s)
+{
+	return s->info.magic == SHUNT_MAGIC && s->info.abi < SHUNT_ABI_VERSION &&
+	       has_values_of(s->map.devices, sizeof(struct shunt_device)) &&
+	       has_values_of(s->map.device_slots, sizeof(__u32));
+}
+
+int instance_open_for_down(struct shunt *s)
+{
+	int r = open_info(s);
+
+	if (r != -EPROTO)
+		return r ? r : open_rest(s);
+	s->map.devices = get_pin(s, "", "devices");
+	s->map.device_slots = get_pin(s, "", "device_slots");
+	if (!can_be_removed(s))
+		return other_version(s, "run its 'shuntctl down'");
+	for (int i = 0; i < PROG_MAX; i++) /* a filter of ours is told by its program */
+		s->prog[i] = get_pin(s, "prog_", prog_names[i]);
+	return 0;
 }
 
 int instance_save(struct shunt *s)

@@ -63,6 +63,12 @@ int instance_load(struct shunt *s);
 int instance_open(struct shunt *s);
 
 /*
+ * The same for taking it away, for which an instance of an older version will do, too: of that one
+ * only `instance`, `devices`, `device_slots` and the programs are opened.
+ */
+int instance_open_for_down(struct shunt *s);
+
+/*
  * Take the lock for a change through an open handle; the descriptor, which gives it back when it
  * is closed. -ENOENT with a message if the instance was taken down meanwhile.
  */

@@ -154,7 +154,7 @@ int shunt_down(const struct shunt_where *where)
 	lock = begin(&s, where);
 	if (lock < 0)
 		return lock;
-	r = instance_open(&s);
+	r = instance_open_for_down(&s);
 	if (r == -ENOENT)
 		r = pin_remove_dir(s.dir); /* nothing, or the start of an `up` that was killed */
 	else if (!r || r == -ESTALE)

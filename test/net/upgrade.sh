@@ -186,6 +186,57 @@ without_instance() {
 	in_ns cl "$flowgen" client "$SV_U:7000" -n 50 >&2
 }
 
+# made_by ABI: the instance says that the version of that number made it
+made_by() {
+	local map word
+
+	map=$(echo /sys/fs/bpf/shunt/*/default/instance)
+	word=$(bpftool -j map lookup pinned "$map" key 0 0 0 0 | jq -r '.value | join(" ")')
+	# shellcheck disable=SC2086 # bytes; magic, abi, the rest
+	set -- "$1" $word
+	# shellcheck disable=SC2086
+	bpftool map update pinned "$map" key 0 0 0 0 value \
+		"${@:2:4}" "$(printf '0x%02x' "$1")" 0 0 0 "${@:10}"
+}
+
+this_abi() {
+	bpftool -j map lookup pinned /sys/fs/bpf/shunt/*/default/instance key 0 0 0 0 |
+		jq -r '.value[4]'
+}
+
+# A new shuntd cannot use the instance of another version: the old one can, and serves on.
+other_abi() {
+	local abi
+
+	lab_with_shuntd 4
+	hold 10 held
+	abi=$(($(this_abi)))
+	made_by $((abi - 1))
+	must_fail 1 'another version of shunt.*shuntctl down' in_ns gw "$LAB_BUILD/shuntd" --takeover
+	same 'who serves' "$(serving)" "${PIDS[shuntd]}"
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 50 >&2
+	kill -USR1 "${PIDS[held]}"
+	wait_for 10 "(( \$(wc -l <$T/held.out) == 2 ))"
+	stop held
+	must_fail 1 "another version of shunt.*run 'shuntctl down'" ctl up -i c0
+	say 'one that starts waits, and says for what'
+	stop shuntd
+	start waiting gw "$LAB_BUILD/shuntd"
+	wait_for 10 "grep -q 'waiting for instance' '$T/waiting.err'"
+	grep -q 'another version of shunt' "$T/waiting.err"
+	say 'what a newer version made is not ours to take down'
+	made_by $((abi + 1))
+	must_fail 1 'another version of shunt.*its .shuntctl down' ctl down
+	made_by $((abi - 1))
+	ctl down
+	[[ ! -e /sys/fs/bpf/shunt ]]
+	same 'routing rules that are left' "$(ip -n gw rule | grep -c 3020 || true)" 0
+	up
+	rules '100 in tcp to any port 7000 proxy fail closed'
+	wait_for 10 "grep -q ready '$T/waiting.err'"
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 50 >&2
+}
+
 # A worker has not answered a question when its supervisor lets go: it answers to nobody.
 question_open() {
 	local worker
@@ -328,6 +379,7 @@ check LIFE-09-upgrade-v6 '5 upgrades at 1000 connections a second (IPv6)' under_
 check UPGRADE-02 'a new one that fails changes nothing' failures
 check UPGRADE-03 'only root takes over' not_root
 check UPGRADE-04 'without an instance' without_instance
+check UPGRADE-11 'the instance is of another version' other_abi
 check UPGRADE-06 'a question to the worker is open meanwhile' question_open
 check UPGRADE-07 'two that take over at the same time' two_at_once
 check UPGRADE-08 'flows of old processes are listed and killed' old_flows
