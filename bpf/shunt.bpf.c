@@ -122,9 +122,10 @@ int shunt_lo(struct __sk_buff *skb)
 
 	run_begin(&r, skb);
 	r.turn = 0;
-	if (!(skb->mark & steer_mark) || (by_loopback && !is_turned(skb)))
+	if (!(skb->mark & steer_mark))
 		return leave(&r, SHUNT_CTR_LO_OTHER, NEXT);
-	if (by_loopback && !turn_back(skb))
+	/* Of one that something in between has written over, the loopback address would get it. */
+	if (by_loopback && (!is_turned(skb) || !turn_back(skb)))
 		return leave(&r, SHUNT_CTR_LO_LOST, TC_ACT_SHOT);
 	bpf_skb_change_type(skb, 0 /* PACKET_HOST */); /* it has the next hop's MAC address */
 	e = read_packet(skb, ETH_HLEN, &r.p);

@@ -84,6 +84,18 @@ static void peer_conflicts(const char *name, struct sentences *to)
 		    what);
 }
 
+/* On the way through lo a packet keeps its destination where many qdiscs keep words of theirs. */
+static void lo_conflicts(struct sentences *to)
+{
+	char what[64];
+
+	if (peer_passed_by("lo", what, sizeof(what)) > 0)
+		say(to,
+		    "'lo': its %s may make steered packets forget whereto, which drops them: run "
+		    "'tc qdisc del dev lo root'",
+		    what);
+}
+
 static void device_conflicts(struct shunt *s, const struct shunt_device_state *d,
 			     struct sentences *to)
 {
@@ -102,6 +114,8 @@ static void device_conflicts(struct shunt *s, const struct shunt_device_state *d
 		    name);
 	if (d->device.flags & SHUNT_DEV_PEER && d->attached)
 		peer_conflicts(name, to);
+	if (d->device.flags & SHUNT_DEV_LO && !policy_is_used(&s->info))
+		lo_conflicts(to);
 	if (!(d->device.flags & SHUNT_DEV_TCX) || d->device.flags & SHUNT_DEV_LO)
 		return;
 	before = attach_count_foreign_tcx(d->device.ifindex, ATTACH_IN,

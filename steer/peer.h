@@ -19,7 +19,7 @@ enum peer_place {
 int peer_place(const char *device);
 
 /*
- * What stands at the egress of this end and does not see such packets: 1 and a word in *what, 0
+ * What stands at the egress of this end (or any device) and does not see such packets: 1 and a word in *what, 0
  * nothing, or -errno.
  */
 int peer_passed_by(const char *device, char *what, size_t size);

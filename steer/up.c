@@ -120,10 +120,11 @@ static int begin(struct shunt *s, const struct shunt_where *where)
 
 /* ---- down -------------------------------------------------------------------------------------- */
 
-static int tear_down(struct shunt *s)
+/* lo last: the others send packets there, which nobody else can tell. */
+static int remove_hooks(struct shunt *s)
 {
 	struct shunt_device dev;
-	int r, first = 0;
+	int r, lo = 0, first = 0;
 
 	for (int slot = 1; slot < SHUNT_MAX_DEVICES; slot++) {
 		r = device_read(s, slot, &dev);
@@ -131,11 +132,21 @@ static int tear_down(struct shunt *s)
 			return r;
 		if (!dev.name[0])
 			break;
-		if (!(dev.flags & SHUNT_DEV_USED))
+		if (dev.flags & SHUNT_DEV_LO)
+			lo = slot;
+		if (!(dev.flags & SHUNT_DEV_USED) || lo == slot)
 			continue;
 		r = hook_remove(s, slot);
 		first = first ? first : r;
 	}
+	r = lo ? hook_remove(s, lo) : 0;
+	return first ? first : r;
+}
+
+static int tear_down(struct shunt *s)
+{
+	int r, first = remove_hooks(s);
+
 	del_backstop(s);
 	r = policy_del_routes(&s->info);
 	first = first ? first : r;

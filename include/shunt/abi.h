@@ -106,7 +106,7 @@ enum {
 	X(RULE_REJECT, "rule_reject", "rejected by a rule")                                    \
 	X(RULE_LIMIT, "rule_limit", "above the limit of its rule; dropped")                    \
 	X(FAIL_CLOSED, "fail_closed", "no live socket or next hop, rule says fail closed")     \
-	X(LO_LOST, "lo_lost", "redirected SYN whose decision is forgotten; dropped")           \
+	X(LO_LOST, "lo_lost", "redirected, but whereto or the decision is forgotten; dropped") \
 	X(REDIRECT_FAILED, "redirect_failed", "could not be turned round; dropped")     \
 	X(PULLED, "pulled", "headers were not linear and were pulled")                         \
 	X(ASSIGN_ENOENT, "assign_enoent", "bpf_sk_assign: socket is not usable")               \

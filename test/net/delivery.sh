@@ -96,10 +96,34 @@ two_instances() {
 	hello_as "$GW_U"
 }
 
+# What has lost its destination is for nobody here, and a qdisc that might do that is named.
+destination_lost() {
+	local lost before
+
+	family 4
+	lab_up
+	up --deliver loopback
+	lost=$(counter lo_lost)
+	before=$(counter lo_other)
+	# A datagram that carries our mark (SO_MARK) and was turned round by nobody
+	echo x | in_ns gw socat - UDP4-SENDTO:127.0.0.1:9,setsockopt-int=1:36:4096
+	wait_for 10 "(( \$(counter lo_lost) > $lost ))"
+	lost=$(counter lo_lost)
+	echo x | in_ns gw socat - UDP4-SENDTO:127.0.0.1:9
+	wait_for 10 "(( \$(counter lo_other) > $before ))"
+	same 'lost ones' "$(counter lo_lost)" "$lost"
+	same conflicts "$(ctl --json status | jq -c .conflicts)" '[]'
+	nsenter --net=/run/netns/gw tc qdisc add dev lo root tbf rate 1gbit burst 1mb latency 50ms
+	ctl --json status | jq -r '.conflicts[]' | says "'lo': its qdisc 'tbf'"
+	nsenter --net=/run/netns/gw tc qdisc del dev lo root
+	same conflicts "$(ctl --json status | jq -c .conflicts)" '[]'
+}
+
 for fam in 4 6; do
 	check "DLV-01-v$fam" "no routing rule, no route, no sysctl (IPv$fam)" no_rule_is_made $fam
 	check "DLV-03-v$fam" "two instances on one lo (IPv$fam)" two_instances $fam
 done
 check DLV-02 'an instance keeps how it delivers' kept
+check DLV-04 'a packet that has lost its destination' destination_lost
 
 story_run "$@"
