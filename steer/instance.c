@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
@@ -279,6 +280,50 @@ int instance_open_for_down(struct shunt *s)
 	for (int i = 0; i < PROG_MAX; i++) /* a filter of ours is told by its program */
 		s->prog[i] = get_pin(s, "prog_", prog_names[i]);
 	return 0;
+}
+
+/* ---- the others ---------------------------------------------------------------------------- */
+
+/* The marks of the instance in that directory, 0 if it is none of this network namespace. */
+static __u32 marks_of(const char *dir, const char *name, __u64 cookie)
+{
+	_cleanup_close_ int map = -1;
+	struct shunt_instance info;
+	char path[PATH_MAX + NAME_MAX + 16];
+
+	snprintf(path, sizeof(path), "%s/%s/instance", dir, name);
+	map = bpf_obj_get(path);
+	if (map < 0 || read_info(map, &info) || info.magic != SHUNT_MAGIC ||
+	    info.netns_cookie != cookie)
+		return 0;
+	return info.steer_mark | info.own_mark;
+}
+
+int instance_check_marks(const struct shunt *s)
+{
+	__u32 bits = s->info.steer_mark | s->info.own_mark, marks;
+	char above[PATH_MAX], *own;
+	struct dirent *entry;
+	int r = 0;
+	DIR *d;
+
+	snprintf(above, sizeof(above), "%s", s->dir);
+	own = strrchr(above, '/');
+	*own++ = '\0';
+	d = opendir(above);
+	while (d && !r && (entry = readdir(d))) {
+		if (entry->d_name[0] == '.' || !strcmp(entry->d_name, own))
+			continue;
+		marks = marks_of(above, entry->d_name, s->info.netns_cookie);
+		if (marks & bits)
+			r = shunt_err(-EEXIST,
+				      "instance '%s' uses mark bits 0x%x, which overlap ours (0x%x): "
+				      "choose others with --mark, or go on with --force",
+				      entry->d_name, marks, bits);
+	}
+	if (d)
+		closedir(d);
+	return r;
 }
 
 int instance_save(struct shunt *s)

@@ -74,6 +74,9 @@ int instance_open_for_down(struct shunt *s);
  */
 int instance_lock(struct shunt *s);
 
+/* Refuse (-EEXIST) marks that another instance of this network namespace uses. */
+int instance_check_marks(const struct shunt *s);
+
 /* Write s->info back to its map. */
 int instance_save(struct shunt *s);
 

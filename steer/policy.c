@@ -113,7 +113,7 @@ static int check_rules(struct nl_sock *sk, const struct shunt_instance *inst, in
 		struct rtnl_rule *rule = (struct rtnl_rule *)o;
 		uint32_t mask = rtnl_rule_get_mask(rule);
 
-		if (rtnl_rule_get_table(rule) == inst->table)
+		if (policy_is_used(inst) && rtnl_rule_get_table(rule) == inst->table)
 			return shunt_err(-EEXIST,
 					 "%s rule %u of someone else uses routing table %u: choose "
 					 "another with --table",
@@ -158,7 +158,7 @@ int policy_check(const struct shunt_instance *inst, bool force)
 	for (size_t i = 0; i < 2 && !r; i++) {
 		if (!family_is_on(families[i]))
 			continue;
-		r = check_table(sk, inst, families[i]);
+		r = policy_is_used(inst) ? check_table(sk, inst, families[i]) : 0;
 		if (!r)
 			r = check_rules(sk, inst, families[i], force);
 	}

@@ -20,8 +20,9 @@
 bool policy_is_used(const struct shunt_instance *inst);
 
 /*
- * For a new instance. Refuse (-EEXIST) a table that holds routes of others or that a rule of others, another instance
- * among them, leads to; and, unless force is set, mark bits that a rule of others looks at.
+ * For a new instance. Refuse (-EEXIST) a table, if it will use one, that holds routes of others or
+ * that a rule of others, another instance among them, leads to; and, unless force is set, mark bits
+ * that a rule of others looks at.
  */
 int policy_check(const struct shunt_instance *inst, bool force);
 

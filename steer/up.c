@@ -337,6 +337,8 @@ static int create(struct shunt *s, const struct shunt_up_options *opt, int lock)
 {
 	int r = policy_check(&s->info, opt->force);
 
+	if (!r && !opt->force)
+		r = instance_check_marks(s);
 	if (!r)
 		r = instance_load(s);
 	if (r)

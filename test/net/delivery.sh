@@ -119,11 +119,35 @@ destination_lost() {
 	same conflicts "$(ctl --json status | jq -c .conflicts)" '[]'
 }
 
+# Marks are what tells instances apart, however they deliver.
+same_marks() {
+	lab_up
+	up --deliver "$1"
+	must_fail 1 "mark bits 0x1010, which overlap ours .0x2010.*--mark" \
+		ctl --instance two up -i u0 --mark 0x2010 --table 3021 --deliver "$2"
+	[[ ! -e $(echo /sys/fs/bpf/shunt/*/)two ]]
+	ctl --instance two up -i u0 --mark 0x2020 --table 3021 --deliver "$2"
+}
+
+# Without a routing rule no table is used: who uses ours may go on.
+table_in_use() {
+	lab_up
+	ip -n gw route add 192.0.2.0/24 dev u0 table 3020
+	ip -n gw rule add pref 900 to 192.0.2.0/24 lookup 3020
+	lab_mark
+	must_fail 1 'table 3020' ctl up -i c0
+	ctl up -i c0 --deliver loopback
+}
+
 for fam in 4 6; do
 	check "DLV-01-v$fam" "no routing rule, no route, no sysctl (IPv$fam)" no_rule_is_made $fam
 	check "DLV-03-v$fam" "two instances on one lo (IPv$fam)" two_instances $fam
 done
 check DLV-02 'an instance keeps how it delivers' kept
 check DLV-04 'a packet that has lost its destination' destination_lost
+check DLV-05-loopback 'marks of an instance that delivers by lo' same_marks loopback rule
+check DLV-05-rule 'marks of an instance that delivers by a rule' same_marks rule loopback
+check DLV-05-both 'marks of two instances that deliver by lo' same_marks loopback loopback
+check DLV-06 'the routing table is in use, which is not needed' table_in_use
 
 story_run "$@"
