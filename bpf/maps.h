@@ -18,6 +18,7 @@
 /* Set before load, constant while loaded. */
 const volatile __u32 steer_mark = 0;
 const volatile __u32 own_mark = 0;
+const volatile __u32 early_demux = 1; /* of TCP, by the kernel: sysctls, as `up` found them */
 const volatile __u32 by_loopback = 0; /* loopback.h; else a routing rule delivers */
 const volatile __u32 hash_seed = 0; /* so that nobody outside can aim at one worker */
 

@@ -454,13 +454,26 @@ static __always_inline bool is_known_flow(struct run *r, struct bpf_sock *sk)
 }
 
 /*
+ * Will early demux look for the packet's socket, where it is a full one? Not for a fragment of
+ * IPv4, nor behind extension headers: net/ipv4/ip_input.c, ip_rcv_finish_core;
+ * net/ipv6/ip6_input.c, ip6_rcv_finish_core.
+ */
+static __always_inline bool is_demuxed_early(const struct packet *p)
+{
+	return early_demux && p->frag == FRAG_NONE &&
+	       (!p->v6 || p->l4 == p->l3 + sizeof(struct ipv6hdr));
+}
+
+/*
  * A full socket is found by the stack itself, and with it the route that it keeps for what it
  * receives. A packet that has its socket already is looked up in the FIB each time, with all the
  * rules: net/ipv4/ip_input.c, ip_rcv_finish_core. The mark is for packets before there is a route.
+ * Where the stack would not look, the socket is assigned: a packet that has one is never forwarded.
  */
 static __always_inline bool deliver(struct run *r, struct bpf_sock *sk)
 {
-	if (sk->state == STATE_TIME_WAIT || sk->state == STATE_NEW_SYN_RECV)
+	if (sk->state == STATE_TIME_WAIT || sk->state == STATE_NEW_SYN_RECV ||
+	    !is_demuxed_early(&r->p))
 		return assign(r, sk);
 	r->skb->mark |= steer_mark;
 	return true;

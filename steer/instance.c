@@ -14,6 +14,7 @@
 #include "netns.h"
 #include "pin.h"
 #include "shunt.skel.h"
+#include "sysctl.h"
 
 static const char *const prog_names[PROG_MAX] = {
 	[PROG_IN_ETH] = "shunt_in_eth",	  [PROG_IN_L3] = "shunt_in_l3",
@@ -72,6 +73,15 @@ static int keep_libbpf(enum libbpf_print_level level, const char *fmt, va_list a
 	return 0;
 }
 
+/* One of the two off, and TCP of both families does without; net/ipv6/ip6_input.c. */
+static bool has_early_demux(void)
+{
+	int all, tcp;
+
+	return !sysctl_read("net/ipv4/ip_early_demux", &all) && all &&
+	       !sysctl_read("net/ipv4/tcp_early_demux", &tcp) && tcp;
+}
+
 static int load_skeleton(struct shunt *s, struct shunt_bpf **out)
 {
 	struct shunt_bpf *skel;
@@ -87,6 +97,7 @@ static int load_skeleton(struct shunt *s, struct shunt_bpf **out)
 	skel->rodata->steer_mark = s->info.steer_mark;
 	skel->rodata->own_mark = s->info.own_mark;
 	skel->rodata->hash_seed = seed;
+	skel->rodata->early_demux = has_early_demux();
 	skel->rodata->by_loopback = !!(s->info.flags & SHUNT_INST_LOOPBACK);
 	r = shunt_bpf__load(skel);
 	if (r) {

@@ -126,7 +126,45 @@ networkd() {
 	same 'steered flows' "$(counter steer_new)" 6
 }
 
+resets_of_server() {
+	in_ns sv cat /proc/net/snmp 2>/dev/null | awk '$1 == "Tcp:" { n = $15 } END { print n }'
+}
+
+# Without early demux a segment of an open flow does not reach the server either, when our rule is
+# gone: the server would reset the flow.
+no_early_demux() {
+	local steered resets name=$2
+
+	family "$1"
+	lab_up
+	flow_server
+	set_sysctl "$name=0"
+	up
+	rules '100 in on c0 tcp to any port 7000 proxy'
+	shuntd
+	start held cl "$flowgen" hold 10 "$SV_U:7000"
+	wait_for 10 "[[ -s $T/held.out ]]"
+	same flows "$(jq .served "$T/held.out")" 10
+	ip -n gw "-$1" rule del pref 1000
+	steered=$(settled_counter steer_flow)
+	resets=$(resets_of_server)
+	kill -USR1 "${PIDS[held]}"
+	wait_for 10 "(( \$(counter steer_flow) >= $steered + 10 ))"
+	same 'resets that the server has sent' "$(resets_of_server)" "$resets"
+	up
+	wait_for 20 "(( \$(wc -l <$T/held.out) == 2 ))"
+	same 'flows that answer' "$(tail -n 1 "$T/held.out" | jq .served)" 10
+	stop held
+	stop shuntd
+	ctl down
+	set_sysctl "$name=1"
+}
+
 for fam in 4 6; do
+	for what in ip tcp; do
+		check "RT-06-$what-v$fam" "no ${what}_early_demux, and the rule is gone (IPv$fam)" \
+			no_early_demux $fam "net.ipv4.${what}_early_demux"
+	done
 	for mode in proxy client-port; do
 		check -t 90 "RT-01-$mode-v$fam" \
 			"src_valid_mark, rp_filter, accept_local; source $mode (IPv$fam)" sysctls $mode $fam
