@@ -91,16 +91,26 @@ static int connect_to(const char *path)
 	return r;
 }
 
-static int send_request(int fd, const char *request)
+/* Of one that ends, and may be gone before it has answered: then nobody was asked. */
+enum { GONE = -ENOTCONN };
+
+static bool has_gone(int error)
+{
+	return !error || error == EPIPE || error == ECONNRESET;
+}
+
+static int send_request(int fd, const char *request, bool may_go)
 {
 	char line[SHUNT_CONTROL_REQUEST_MAX];
 	int len = snprintf(line, sizeof(line), "%d %s\n", SHUNT_CONTROL_VERSION, request);
 
 	if ((size_t)len >= sizeof(line))
 		return shunt_err(-EINVAL, "the request is longer than %zu bytes", sizeof(line));
-	if (send(fd, line, (size_t)len, MSG_NOSIGNAL) != len)
-		return shunt_err(-errno, "cannot ask shuntd: %s", strerror(errno));
-	return 0;
+	if (send(fd, line, (size_t)len, MSG_NOSIGNAL) == len)
+		return 0;
+	if (may_go && has_gone(errno))
+		return GONE;
+	return shunt_err(-errno, "cannot ask shuntd: %s", strerror(errno));
 }
 
 /* ---- the answer --------------------------------------------------------------------------- */
@@ -110,6 +120,7 @@ struct reader {
 	proxy_line_fn fn;
 	void *arg;
 	struct json_object *end;
+	bool may_go; /* before the first line: GONE, without a message */
 };
 
 static int take_end(struct reader *r, struct json_object *line)
@@ -147,46 +158,48 @@ static int read_answer(struct reader *r)
 
 	while (!done) {
 		errno = 0;
-		if (!fgets(text, sizeof(text), r->in))
+		if (!fgets(text, sizeof(text), r->in)) {
+			if (r->may_go && has_gone(errno))
+				return GONE;
 			return shunt_err(-EPROTO, "shuntd broke off its answer: %s",
 					 errno ? strerror(errno) : "the connection has ended");
+		}
+		r->may_go = false;
 		done = take_line(r, text);
 	}
 	return done < 0 ? done : 0;
 }
 
 /* fd is closed. */
-static int ask_on(int fd, const char *request, proxy_line_fn fn, void *arg,
-		  struct json_object **end)
+static int ask_on(int fd, const char *request, struct reader *reader, struct json_object **end)
 {
-	struct reader reader = { .fn = fn, .arg = arg };
-	int r = send_request(fd, request);
+	int r = send_request(fd, request, reader->may_go);
 
-
-	reader.in = r ? NULL : fdopen(fd, "r");
-	if (!reader.in) {
+	reader->in = r ? NULL : fdopen(fd, "r");
+	if (!reader->in) {
 		close(fd);
 		return r ? r : shunt_err(-ENOMEM, "out of memory");
 	}
-	r = read_answer(&reader);
-	fclose(reader.in);
+	r = read_answer(reader);
+	fclose(reader->in);
 	if (end)
-		*end = reader.end;
+		*end = reader->end;
 	else
-		json_object_put(reader.end);
+		json_object_put(reader->end);
 	return r;
 }
 
 int proxy_ask(const struct globals *g, const char *target, const char *request, proxy_line_fn fn,
 	      void *arg, struct json_object **end)
 {
+	struct reader reader = { .fn = fn, .arg = arg };
 	char path[SHUNT_RUN_PATH_MAX];
 	int fd, r = find_path(g, target, "control", path);
 
 	if (r < 0)
 		return r;
 	fd = connect_to(path);
-	return fd < 0 ? explain_failure(fd, target, path) : ask_on(fd, request, fn, arg, end);
+	return fd < 0 ? explain_failure(fd, target, path) : ask_on(fd, request, &reader, end);
 }
 
 /* ---- all that have flows of the target ---------------------------------------------------------- */
@@ -203,8 +216,9 @@ static bool is_nobody(int r)
 	return r == -ENOENT || r == -ECONNREFUSED;
 }
 
-static int ask_one(struct all *a, const char *path, const char *target)
+static int ask_one(struct all *a, const char *path, const char *target, bool draining)
 {
+	struct reader reader = { .fn = a->fn, .arg = a->arg, .may_go = draining };
 	struct json_object *end = NULL;
 	int fd = connect_to(path), r;
 
@@ -212,8 +226,10 @@ static int ask_one(struct all *a, const char *path, const char *target)
 		return 0;
 	if (fd < 0)
 		return explain_failure(fd, target, path);
+	r = ask_on(fd, a->request, &reader, &end);
+	if (r == GONE)
+		return 0;
 	a->asked++;
-	r = ask_on(fd, a->request, a->fn, a->arg, &end);
 	if (!r && a->end_fn)
 		a->end_fn(a->arg, end);
 	json_object_put(end);
@@ -242,7 +258,7 @@ static int ask_draining(struct all *a, const char *path, const char *target)
 		return 0;
 	for (size_t i = 0; i < found.gl_pathc && !r; i++)
 		if (is_draining(found.gl_pathv[i], prefix))
-			r = ask_one(a, found.gl_pathv[i], target);
+			r = ask_one(a, found.gl_pathv[i], target, true);
 	globfree(&found);
 	return r;
 }
@@ -255,7 +271,7 @@ int proxy_ask_all(const struct globals *g, const char *target, const char *reque
 	int r = find_path(g, target, "control", path);
 
 	if (!r)
-		r = ask_one(&a, path, target);
+		r = ask_one(&a, path, target, false);
 	if (!r)
 		r = ask_draining(&a, path, target);
 	return r || a.asked ? r : explain_failure(-ENOENT, target, path);

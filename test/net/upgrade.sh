@@ -347,6 +347,31 @@ old_socket() {
 	same 'sockets that are left' "$(find /run/shunt -name '*.draining' | wc -l)" 0
 }
 
+# One that ends while it is asked: it accepts, reads perhaps, and is gone.
+ends_while_asked() {
+	local control socket does
+
+	lab_with_shuntd 4
+	hold 10 held
+	control=$(echo /run/shunt/*.control)
+	socket=${control%.control}.99999999.draining
+	for does in true 'read -r line'; do
+		start going gw socat "UNIX-LISTEN:$socket,fork" "SYSTEM:$does"
+		wait_for 10 "in_ns gw ss -Hxl 2>/dev/null | grep -q '$socket'"
+		same flows "$(ctl --json proxy list 2>/dev/null | jq length)" 10
+		same 'who serves' "$(serving)" "${PIDS[shuntd]}"
+		stop going || true
+		rm -f "$socket"
+	done
+	start going gw socat "UNIX-LISTEN:$socket,fork" "SYSTEM:read -r line; echo no"
+	wait_for 10 "in_ns gw ss -Hxl 2>/dev/null | grep -q '$socket'"
+	must_fail 1 'no JSON' ctl proxy list
+	stop going || true
+	rm -f "$socket"
+	ctl proxy kill --all >&2
+	stop held || true
+}
+
 shuntd_again() {
 	start_ready "$1" gw "$LAB_BUILD/shuntd" -c "$T/conf"
 }
@@ -384,6 +409,7 @@ check UPGRADE-06 'a question to the worker is open meanwhile' question_open
 check UPGRADE-07 'two that take over at the same time' two_at_once
 check UPGRADE-08 'flows of old processes are listed and killed' old_flows
 check UPGRADE-09 'sockets of old processes that are left over' old_socket
+check UPGRADE-12 'an old process that ends while it is asked' ends_while_asked
 check UPGRADE-10 'new settings during a takeover' reload_meanwhile
 check UPGRADE-05 'other settings of the new one' threads
 
