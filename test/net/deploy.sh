@@ -44,6 +44,14 @@ own_lock() {
 	echo "/run/shunt/$(stat -L -c %i /run/netns/gw)-default-default.lock"
 }
 
+# Of a shuntd for target 'default.1', which we know nothing of
+of_another_target() {
+	local lock
+
+	lock=$(own_lock)
+	echo "${lock%.lock}.1.1234.draining"
+}
+
 # A build of its own, as it sets prefix and sanitizer.
 deploy() {
 	in_ns gw "$ROOT/deploy/shunt-deploy.sh" --no-install-packages \
@@ -120,7 +128,10 @@ life() {
 	deploy --status
 	kill_shuntd
 	[[ -e $(own_lock) ]] || fail 'there is no lock to remove: this check is blind'
+	touch "$(of_another_target)"
 	deploy --remove
+	rm "$(of_another_target)" # or it ends here: it was to stay
+	rmdir /run/shunt
 	deploy --remove
 	same_files
 	must_fail 1 'nothing is deployed' deploy_quietly --status
@@ -241,14 +252,6 @@ foreign_rules() {
 	done
 }
 
-# Of a shuntd for target 'default.1', which we know nothing of
-of_another_target() {
-	local lock
-
-	lock=$(own_lock)
-	echo "${lock%.lock}.1.1234.draining"
-}
-
 # The installed shuntctl was deleted: what is in force is not forgotten.
 without_shuntctl() {
 	local pid
@@ -270,11 +273,9 @@ without_shuntctl() {
 		deploy_quietly --build "$T/nosuch" --remove
 	kill -0 "$pid" || fail 'shuntd was stopped'
 	same 'rules, after the refusal' "$(numbers_of_rules)" '50 100'
-	touch "$(of_another_target)"
 	deploy --remove
 	[[ ! -e /sys/fs/bpf/shunt ]] || fail 'steering is left'
-	# Or it ends here: they were to stay.
-	rm /run/shunt/1-default-default.lock "$(of_another_target)"
+	rm /run/shunt/1-default-default.lock # or it ends here: it was to stay
 	rmdir /run/shunt
 	same_files
 }
