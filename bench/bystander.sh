@@ -9,6 +9,8 @@ export LC_ALL=C
 SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$SOURCE/build
 OUT=
+# shellcheck disable=SC2034 # of lib.sh
+KEEP=
 ROUNDS=7
 TOOLS=
 
@@ -90,7 +92,7 @@ forwarded() {
 	local result
 
 	result=$(in_ns host "$TOOLS/forward-load" lan0 wan0 "$3" "$CLIENT" 198.51.100.1 -n 50000 -r 5)
-	record "$1" "$2" "$3" "$(sed -E 's/.*"ns":([0-9.]+).*/\1/' <<<"$result")"
+	note "$1" "$2" "$3" "$(sed -E 's/.*"ns":([0-9.]+).*/\1/' <<<"$result")"
 }
 
 # datagrams ROUND WAY: CPU ns of a datagram from the sender through the host
@@ -102,14 +104,14 @@ datagrams() {
 	wait_for 20 "grep -q ready '$T/sink.ready'" || die 'the sink does not begin'
 	in_ns client "$TOOLS/route-packets" blast "$SERVER" 9 -t 0.8 >"$T/blast"
 	wait $sink
-	record "$1" "$2" datagram "$(sed -E 's/.*"n":([0-9]+),"cpu_ns":([0-9]+).*/\2 \1/' "$T/blast" |
+	note "$1" "$2" datagram "$(sed -E 's/.*"n":([0-9]+),"cpu_ns":([0-9]+).*/\2 \1/' "$T/blast" |
 		awk '{ printf "%.1f", $1 / $2 }')"
 }
 
-# record ROUND WAY LOAD VALUE
-record() {
-	printf '{"round":%d,"way":"%s","load":"%s","value":%s}\n' "$@" >>"$OUT/runs"
-	printf '%(%H:%M:%S)T  round %s/%s  %-20s %-8s %s\n' -1 "$1" "$ROUNDS" "$2" "$3" "$4" >&2
+# note ROUND WAY LOAD VALUE
+note() {
+	record "$1" "$2" "$3" value "$4"
+	progress "$1" "$2" "$3" "$4"
 }
 
 measure_way() {
@@ -160,41 +162,4 @@ report() {
 	END
 }
 
-parse_arguments() {
-	while (($#)); do
-		case $1 in
-		--rounds | --build | --out)
-			(($# > 1)) || { echo "bystander.sh: $1: needs a value" >&2; exit 2; }
-			;;&
-		--rounds) ROUNDS=$2; shift ;;
-		--build) BUILD=$(realpath -m "$2"); shift ;;
-		--out) OUT=$(realpath -m "$2"); shift ;;
-		--keep) KEEP=yes ;;
-		-h | --help) usage; exit 0 ;;
-		*) echo "bystander.sh: '$1': unknown option; try --help" >&2; exit 2 ;;
-		esac
-		shift
-	done
-	[[ $ROUNDS =~ ^[1-9][0-9]?$ ]] || { echo "bystander.sh: --rounds '$ROUNDS'" >&2; exit 2; }
-	TOOLS=$BUILD/bench
-	OUT=${OUT:-$BUILD/bench/bystander}
-}
-
-main() {
-	parse_arguments "$@"
-	if [[ ${BYSTANDER_INSIDE-} ]]; then
-		inside
-		return
-	fi
-	((EUID == 0)) || die 'must be root: it makes network namespaces'
-	if [[ -z ${KEEP-} ]]; then
-		cmake -S "$SOURCE" -B "$BUILD" >/dev/null
-		cmake --build "$BUILD" --parallel "$(nproc)" --target shuntctl bench-tools >/dev/null
-	fi
-	mkdir -p "$OUT"
-	BYSTANDER_INSIDE=yes unshare --mount --net --pid --fork --kill-child --mount-proc \
-		"${BASH_SOURCE[0]}" "$@"
-	report
-}
-
-main "$@"
+run_rounds "$@"

@@ -10,6 +10,7 @@ SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$SOURCE/build
 OUT=
 ROUNDS=7
+# shellcheck disable=SC2034 # of lib.sh
 KEEP=
 TOOLS=
 ADDS=50000
@@ -133,38 +134,4 @@ report() {
 	END
 }
 
-parse_arguments() {
-	while (($#)); do
-		case $1 in
-		--rounds | --build | --out)
-			(($# > 1)) || { echo "learn.sh: $1: needs a value" >&2; exit 2; }
-			;;&
-		--rounds) ROUNDS=$2; shift ;;
-		--build) BUILD=$(realpath -m "$2"); shift ;;
-		--out) OUT=$(realpath -m "$2"); shift ;;
-		--keep) KEEP=yes ;;
-		-h | --help) usage; exit 0 ;;
-		*) echo "learn.sh: '$1': unknown option; try --help" >&2; exit 2 ;;
-		esac
-		shift
-	done
-	[[ $ROUNDS =~ ^[1-9][0-9]?$ ]] || { echo "learn.sh: --rounds '$ROUNDS'" >&2; exit 2; }
-	TOOLS=$BUILD/bench
-	OUT=${OUT:-$BUILD/bench/learn}
-}
-
-main() {
-	parse_arguments "$@"
-	if [[ ${BENCH_INSIDE-} ]]; then
-		inside
-		return
-	fi
-	((EUID == 0)) || die 'must be root: it makes network namespaces'
-	build shuntctl shuntd bench-tools
-	mkdir -p "$OUT"
-	warn_if_busy
-	enter_sandbox "$@"
-	report
-}
-
-main "$@"
+run_rounds "$@"

@@ -294,6 +294,47 @@ enter_sandbox() {
 	wait "$sandbox"
 }
 
+# ---- benchmarks of rounds alone ------------------------------------------------------------
+
+# parse_round_options ARG...: --rounds, --build, --out, --keep and --help, of one that has no others;
+# its results are in a directory of its name
+parse_round_options() {
+	local name=${0##*/}
+
+	while (($#)); do
+		case $1 in
+		--rounds | --build | --out)
+			(($# > 1)) || { echo "$name: $1: needs a value" >&2; exit 2; }
+			;;&
+		--rounds) ROUNDS=$2; shift ;;
+		--build) BUILD=$(realpath -m "$2"); shift ;;
+		--out) OUT=$(realpath -m "$2"); shift ;;
+		--keep) KEEP=yes ;;
+		-h | --help) usage; exit 0 ;;
+		*) echo "$name: '$1': unknown option; try --help" >&2; exit 2 ;;
+		esac
+		shift
+	done
+	[[ $ROUNDS =~ ^[1-9][0-9]?$ ]] || { echo "$name: --rounds '$ROUNDS'" >&2; exit 2; }
+	TOOLS=$BUILD/bench
+	OUT=${OUT:-$BUILD/bench/${name%.sh}}
+}
+
+# run_rounds ARG...: what such a one does: `inside` in a sandbox, and then `report`
+run_rounds() {
+	parse_round_options "$@"
+	if [[ ${BENCH_INSIDE-} ]]; then
+		inside
+		return
+	fi
+	((EUID == 0)) || die 'must be root: it makes network namespaces'
+	build shuntctl shuntd bench-tools
+	mkdir -p "$OUT"
+	warn_if_busy
+	enter_sandbox "$@"
+	report
+}
+
 # ---- system calls --------------------------------------------------------------------------
 
 traced_calls=(accept accept4 bind clock_gettime close close_range connect epoll_ctl epoll_pwait

@@ -9,6 +9,8 @@ export LC_ALL=C
 SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$SOURCE/build
 OUT=
+# shellcheck disable=SC2034 # of lib.sh
+KEEP=
 ROUNDS=5
 TOOLS=
 
@@ -117,20 +119,20 @@ small_packets() {
 	wait_for 5 "grep -q ready '$T/sink.ready'" || die 'the sink does not begin'
 	in_ns client "$TOOLS/route-packets" blast "$SERVER" 9 -t 1.4 >"$T/blast"
 	wait $sink
-	record "$1" "$2" small "$(sed -E 's/.*"n":([0-9]+).*/\1/' "$T/sink")"
-	record "$1" "$2" cost "$(sed -E 's/.*"n":([0-9]+),"cpu_ns":([0-9]+).*/\2 \1/' "$T/blast" |
+	note "$1" "$2" small "$(sed -E 's/.*"n":([0-9]+).*/\1/' "$T/sink")"
+	note "$1" "$2" cost "$(sed -E 's/.*"n":([0-9]+),"cpu_ns":([0-9]+).*/\2 \1/' "$T/blast" |
 		awk '{ printf "%.1f", $1 / $2 }')"
 }
 
 bulk() {
 	in_ns client "$TOOLS/relay-load" up "$SERVER" "$SINK" -P 1 -t 1 -w 0.3 >"$T/bulk"
-	record "$1" "$2" bulk "$(sed -nE 's/.*"bytes": ?([0-9]+).*/\1/p' "$T/bulk")"
+	note "$1" "$2" bulk "$(sed -nE 's/.*"bytes": ?([0-9]+).*/\1/p' "$T/bulk")"
 }
 
-# record ROUND WAY LOAD VALUE
-record() {
-	printf '{"round":%d,"way":"%s","load":"%s","value":%s}\n' "$@" >>"$OUT/runs"
-	printf '%(%H:%M:%S)T  round %s/%s  %-16s %-6s %s\n' -1 "$1" "$ROUNDS" "$2" "$3" "$4" >&2
+# note ROUND WAY LOAD VALUE
+note() {
+	record "$1" "$2" "$3" value "$4"
+	progress "$1" "$2" "$3" "$4"
 }
 
 inside() {
@@ -180,41 +182,4 @@ report() {
 	END
 }
 
-parse_arguments() {
-	while (($#)); do
-		case $1 in
-		--rounds | --build | --out)
-			(($# > 1)) || { echo "route.sh: $1: needs a value" >&2; exit 2; }
-			;;&
-		--rounds) ROUNDS=$2; shift ;;
-		--build) BUILD=$(realpath -m "$2"); shift ;;
-		--out) OUT=$(realpath -m "$2"); shift ;;
-		--keep) KEEP=yes ;;
-		-h | --help) usage; exit 0 ;;
-		*) echo "route.sh: '$1': unknown option; try --help" >&2; exit 2 ;;
-		esac
-		shift
-	done
-	[[ $ROUNDS =~ ^[1-9][0-9]?$ ]] || { echo "route.sh: --rounds '$ROUNDS'" >&2; exit 2; }
-	TOOLS=$BUILD/bench
-	OUT=${OUT:-$BUILD/bench/route}
-}
-
-main() {
-	parse_arguments "$@"
-	if [[ ${ROUTE_INSIDE-} ]]; then
-		inside
-		return
-	fi
-	((EUID == 0)) || die 'must be root: it makes network namespaces'
-	if [[ -z ${KEEP-} ]]; then
-		cmake -S "$SOURCE" -B "$BUILD" >/dev/null
-		cmake --build "$BUILD" --parallel "$(nproc)" --target shuntctl bench-tools >/dev/null
-	fi
-	mkdir -p "$OUT"
-	ROUTE_INSIDE=yes unshare --mount --net --pid --fork --kill-child --mount-proc \
-		"${BASH_SOURCE[0]}" "$@"
-	report
-}
-
-main "$@"
+run_rounds "$@"

@@ -84,9 +84,26 @@ learn_measured() {
 		"$OUT/learn.json")" 3
 }
 
+# rounds_measured NAME VALUES ROW...: one round of a benchmark; each row stands in its table
+rounds_measured() {
+	local row
+
+	cmake --build "$LAB_BUILD" --target bench-tools >&2
+	"$BENCH/$1.sh" --keep --build "$LAB_BUILD" --out "$OUT/$1" --rounds 1 >"$T/report" \
+		2>"$T/progress.err"
+	same 'values above 0' "$(jq -s 'map(select(.value > 0)) | length' "$OUT/$1/runs")" "$2"
+	for row in "${@:3}"; do
+		same "rows of $row" "$(grep -c "^| $row |" "$T/report")" 1
+	done
+}
+
 check -t 240 BENCH-01 'compare.sh measures each way' compare_ways
 check -t 240 BENCH-02 'compare.sh measures rules and sets' compare_scaling
 check BENCH-03 'compare.sh notices a way that does not intercept, and what is left' compare_notices
 check -t 240 BENCH-04 'learn.sh measures first and second downloads' learn_measured
+check -t 240 BENCH-05 'route.sh measures what is routed' rounds_measured route 30 \
+	plain route route-peer conntrack route-conntrack nft-1000 route-nft-1000 route-set-1m
+check -t 240 BENCH-06 'bystander.sh measures what passes by' rounds_measured bystander 30 \
+	nothing routing-rule iptables-1 nft-set-100k shunt-100k shunt-loopback-100k
 
 story_run "$@"
