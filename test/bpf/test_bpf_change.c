@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "bench_arena.h"
+#include "effort.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -20,9 +21,9 @@
 #include <unistd.h>
 
 enum {
-	WORLDS = 40,
+	WORLDS = EFFORT(40),
 	CHANGES = 60,
-	MANY_CHANGES = 10000,
+	MANY_CHANGES = EFFORT(10000),
 	SMALL = 30, /* prefixes of a set */
 	RACE_QUESTIONS = 64,
 	RACE_WORLDS = 4,

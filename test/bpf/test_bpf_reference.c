@@ -15,19 +15,20 @@
 #include <string.h>
 
 #include "change.h"
+#include "effort.h"
 #include "generation.h"
 #include "mutation.h"
 #include "prepared.h"
 
 enum {
-	SETS = 2000,
+	SETS = EFFORT(2000),
 	PACKETS = 5120, /* of each */
 	MUTATED_SETS = 100,
 	MUTATED_PACKETS = 2048,
 	MUTATED_RULES = 40,
-	CROWDED_SETS = 40,
+	CROWDED_SETS = EFFORT(40),
 	CROWDED_PACKETS = 4096,
-	TIMED_SETS = 300,
+	TIMED_SETS = EFFORT(300),
 	DELETED = 30, /* of each, in place */
 };
 
