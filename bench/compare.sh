@@ -221,7 +221,7 @@ leave_out_missing() {
 	WAYS=("${kept[@]}")
 }
 
-run_rounds() {
+way_rounds() {
 	local round i n=${#WAYS[@]}
 
 	for ((round = 1; round <= ROUNDS; round++)); do
@@ -271,7 +271,7 @@ inside() {
 	environment >"$OUT/environment"
 	read -r all0 stolen0 < <(ticks_of_machine)
 	leave_out_missing
-	run_rounds
+	way_rounds
 	((${#KINDS[@]} == 0)) || ROUNDS=$SCALE_ROUNDS scale_rounds
 	read -r all stolen < <(ticks_of_machine)
 	printf 'CPU time stolen meanwhile\t%s\n' "$(awk "BEGIN {

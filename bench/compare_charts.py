@@ -25,13 +25,14 @@ STAND_IN = {name: f"#0c0d{i:02x}" for i, name in enumerate(VARIABLES)}
 # What belongs together has one colour; a name says the rest.
 COLOUR = {
     "direct": "direct", "iptables-tproxy": "netfilter", "nft-tproxy": "netfilter",
-    "nft-redirect": "netfilter", "tc-clsact": "shunt", "tc-tcx": "shunt", "ebpf-route": "route",
+    "nft-redirect": "netfilter", "tc-clsact": "shunt", "tc-tcx": "shunt", "tc-loopback": "shunt",
+    "ebpf-route": "route",
 }
 LINE = {  # colour, marker, dashes
     "iptables-rules": ("netfilter", "s", "-"), "iptables-ipset": ("ipset", "D", "--"),
     "nft-rules": ("netfilter2", "v", "-"), "nft-set": ("netfilter3", "^", "--"),
     "nft-map": ("netfilter3", "x", ":"), "shunt-rules": ("shunt", "o", "-"),
-    "shunt-set": ("shunt2", "o", "--"),
+    "shunt-set": ("shunt2", "o", "--"), "shunt-loopback": ("shunt2", "P", ":"),
 }
 
 STYLE = {

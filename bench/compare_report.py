@@ -221,7 +221,8 @@ METHOD = [
     "iptables-tproxy is iptables-legacy; its and nft's TPROXY take packets of established flows "
     "by their socket match, first, without conntrack. nft-redirect is NAT, so has conntrack, for "
     "all that passes the host. In these three ways shunt's programs are on an interface that no "
-    "flow comes by. The tc ways include shunt's SK_LOOKUP program, which is always beside them. "
+    "flow comes by. The tc ways include shunt's SK_LOOKUP program, which is always beside them; "
+    "tc-loopback is tc-tcx with up --deliver loopback, without a routing rule. "
     "ebpf-route forwards the flows in eBPF, without a proxy, and is compared with direct.",
     "CPU of the proxy is that of its threads. CPU of the whole machine is that of everything, "
     "also of what others run on it, client and server included: for direct it is what the load "
@@ -229,8 +230,9 @@ METHOD = [
     "Datagrams count when they arrive. Bystanders are what every flow on the host pays for rules "
     "that are not about it.",
     "Scaling: N rules (or one rule with a set or map of N prefixes), none of which selects the "
-    "flows that are measured. An entry is added by the tool's own command, its start included, "
-    "while connections are made; the longest gap is between two of them. Memory is what shunt's "
+    "flows that are measured. shunt-loopback is shunt-set with up --deliver loopback; the other two "
+    "of shunt have its routing rule and route, those of netfilter have theirs not. An entry is "
+    "added by the tool's own command, its start included, while connections are made; the longest gap is between two of them. Memory is what shunt's "
     "maps (memlock) and ipset say of themselves, else the growth of Slab and VmallocUsed, which "
     "others on the machine disturb.",
 ]

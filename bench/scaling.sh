@@ -7,7 +7,8 @@
 # Rule i selects what goes to the prefix 20.0.0.0/24 + 512 i: no two are neighbours, so that nothing
 # can be merged; and no more, so that each packet (of shunt: the first of each flow) is looked up.
 
-all_kinds=(none iptables-rules iptables-ipset nft-rules nft-set nft-map shunt-rules shunt-set)
+all_kinds=(none iptables-rules iptables-ipset nft-rules nft-set nft-map shunt-rules shunt-set
+	   shunt-loopback)
 readonly LARGEST_SET=1000000
 readonly TPROXY=(-j TPROXY --on-ip 127.0.0.1 --on-port "$LISTEN" --tproxy-mark 1)
 
@@ -18,7 +19,7 @@ kind_sizes() {
 	*) echo "${SIZES[@]}" ;;
 	esac
 	case $1 in
-	*set) [[ $SHORT ]] || echo $LARGEST_SET ;;
+	*set | shunt-loopback) [[ $SHORT ]] || echo $LARGEST_SET ;;
 	esac
 }
 
@@ -91,7 +92,7 @@ kind_file() {
 		printf '}\n}\n'
 		;;
 	shunt-rules) prefixes 0 "$2" '%s %d' | awk '{ print $2, "in to", $1, "proxy" }' ;;
-	shunt-set) prefixes 0 "$2" '%s' ;;
+	shunt-set | shunt-loopback) prefixes 0 "$2" '%s' ;;
 	esac
 }
 
@@ -100,6 +101,7 @@ kind_file() {
 # kind_prepare KIND: what is there before anything is loaded
 kind_prepare() {
 	case $1 in
+	shunt-loopback) in_ns host "$BUILD/shuntctl" up -i lan0 -i wan0 --deliver loopback ;;
 	shunt-*) in_ns host "$BUILD/shuntctl" up -i lan0 -i wan0 ;;
 	esac
 }
@@ -119,7 +121,7 @@ kind_load() {
 		;;
 	nft-*) in_ns host nft -f "$2" ;;
 	shunt-rules) in_ns host "$BUILD/shuntctl" apply "$2" ;;
-	shunt-set)
+	shunt-set | shunt-loopback)
 		in_ns host "$BUILD/shuntctl" set load bench "$2" || return 1
 		in_ns host "$BUILD/shuntctl" rule add '100 in to @bench proxy'
 		;;
@@ -145,7 +147,7 @@ kind_add() {
 	shunt-rules)
 		in_ns host "$BUILD/shuntctl" rule add "$((300000 + $2)) in to $prefix proxy"
 		;;
-	shunt-set) in_ns host "$BUILD/shuntctl" set add bench "$prefix" ;;
+	shunt-set | shunt-loopback) in_ns host "$BUILD/shuntctl" set add bench "$prefix" ;;
 	esac
 }
 

@@ -11,7 +11,7 @@
 readonly OTHER_WHO=7004 # a port that no rule selects
 readonly PACKETS=7020 OTHER_PACKETS=7021 # UDP
 SERVER_ROLES+=("who=$OTHER_WHO")
-all_ways=(direct iptables-tproxy nft-tproxy nft-redirect tc-clsact tc-tcx ebpf-route)
+all_ways=(direct iptables-tproxy nft-tproxy nft-redirect tc-clsact tc-tcx tc-loopback ebpf-route)
 readonly SPARE=spare0 # an interface that no flow comes by
 
 # way_known NAME
@@ -48,6 +48,14 @@ way_hook() {
 	tc-clsact) echo clsact ;;
 	tc-tcx) echo tcx ;;
 	*) echo auto ;;
+	esac
+}
+
+# way_delivery NAME
+way_delivery() {
+	case $1 in
+	tc-loopback) echo loopback ;;
+	*) echo rule ;;
 	esac
 }
 
@@ -104,7 +112,7 @@ shunt_rules() {
 steer() {
 	if way_is_steered "$1"; then
 		in_ns host "$BUILD/shuntctl" up -i lan0 -i wan0 --hook "$(way_hook "$1")" \
-			-f "$T/rules"
+			--deliver "$(way_delivery "$1")" -f "$T/rules"
 	else
 		in_ns host "$BUILD/shuntctl" up -i $SPARE
 	fi

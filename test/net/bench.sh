@@ -40,7 +40,8 @@ compare_ways() {
 	local way
 
 	compare_once --loads connections-64 --kinds no
-	for way in direct iptables-tproxy nft-tproxy nft-redirect tc-clsact tc-tcx ebpf-route; do
+	for way in direct iptables-tproxy nft-tproxy nft-redirect tc-clsact tc-tcx tc-loopback \
+		ebpf-route; do
 		same "results of $way" "$(results $way connections-64)" 1
 		grep -q "^| $way |" "$T/report" || fail "no $way in the report"
 	done
@@ -51,9 +52,9 @@ compare_ways() {
 }
 
 compare_scaling() {
-	compare_once --ways direct --loads packets-16 --kinds iptables-ipset,nft-set,shunt-set
+	compare_once --ways direct --loads packets-16 --kinds iptables-ipset,nft-set,shunt-set,shunt-loopback
 	same 'cases' "$(jq '[.scaling[] | select(.connections and .packets)] | length' \
-		"$OUT/compare.json")" 7
+		"$OUT/compare.json")" 9
 }
 
 # A way that does not intercept is not measured: here nothing listens where it leads.
