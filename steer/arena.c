@@ -22,6 +22,11 @@ static uint32_t bitmap_cells(uint32_t n_cells)
 	return cells_for(((size_t)n_cells + 63) / 64 * 8);
 }
 
+size_t arena_most(void)
+{
+	return bytes_of(MAX_CELLS);
+}
+
 int arena_make(struct arena *out)
 {
 	struct arena a = { .fd = -1, .n_cells = MAX_CELLS, .used = SHUNT_BLOCK_CELLS, .gen_at = 1 };
@@ -62,8 +67,8 @@ static int create_map(struct arena *a, uint32_t n_cells)
 	a->fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "shunt_rules", sizeof(__u32), SHUNT_PAGE,
 			       n_cells / SHUNT_PAGE_CELLS, &opts);
 	if (a->fd < 0)
-		return shunt_err(-errno, "cannot make a map of %zu bytes: %s", bytes_of(n_cells),
-				 strerror(errno));
+		return shunt_err(-errno, "cannot make a map of %zu MB for the rules and sets: %s",
+				 bytes_of(n_cells) >> 20, strerror(errno));
 	return 0;
 }
 

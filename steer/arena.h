@@ -55,6 +55,8 @@ static inline uint32_t cells_for(size_t bytes)
 
 /* Begin a new generation. */
 int arena_make(struct arena *out);
+/* Bytes that one can have at most. */
+size_t arena_most(void);
 /* Turn it into a map with `room` more cells; on failure it is as before. */
 int arena_seal(struct arena *a, uint32_t room);
 /* Map the generation in slot 0 of the map in map. -ENOENT: there is none. */

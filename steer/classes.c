@@ -7,7 +7,12 @@
 
 #include "shunt/shunt.h"
 
-enum { IN_CELL = 32, FIRST_ROOM = 1024 };
+enum {
+	IN_CELL = 32,
+	FIRST_ROOM = 1024,
+	/* Sets of a class whose ids use all its cells alike: one place is the count's. */
+	CLASS_MOST = SHUNT_CLASS_MAX_CELLS * IN_CELL - 1,
+};
 
 static int compare_ids(const void *a, const void *b)
 {
@@ -176,7 +181,8 @@ int classes_get(struct classes *c, const uint16_t *ids, size_t n, uint64_t hash,
 	}
 	cells = cells_of(ids, n);
 	if (!cells)
-		return shunt_err(-E2BIG, "an address is in %zu sets: these are too many", n);
+		return shunt_err(-E2BIG, "an address is in %zu sets and lists of rules: there is "
+				 "room for %d at best: let them overlap less", n, CLASS_MOST);
 	at = arena_alloc(c->a, cells);
 	if (!at)
 		return -ENOSPC;

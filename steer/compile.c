@@ -29,6 +29,7 @@ struct compiler {
 	const struct shunt_rules *rules;
 	struct set_ref *sets; /* owned: by id - 1 */
 	size_t n_sets;
+	bool no_id; /* a list of the rule being written got none */
 	uint16_t *by_name;    /* owned: hash table of ids */
 	size_t name_room;
 };
@@ -64,8 +65,10 @@ static int set_make(void *ctx, const struct shunt_prefix *v, size_t n)
 {
 	struct compiler *c = ctx;
 
-	if (c->n_sets == SHUNT_MAX_SETS)
+	if (c->n_sets == SHUNT_MAX_SETS) {
+		c->no_id = true;
 		return -ENOSPC;
+	}
 	c->sets[c->n_sets++] = (struct set_ref){ "", v, n };
 	return (int)c->n_sets;
 }
@@ -130,6 +133,13 @@ static int lay_out_head(struct compiler *c)
 	return 0;
 }
 
+static int no_id_for(const struct shunt_rule *rule)
+{
+	return shunt_err(-E2BIG, "no room for the list of addresses of rule %u: at most %d sets and "
+			 "such lists are possible: delete sets, or let rules share one instead of "
+			 "lists", rule->priority, SHUNT_MAX_SETS);
+}
+
 static int write_rules(struct compiler *c, const struct names *names)
 {
 	struct rule_writer w = {
@@ -141,7 +151,10 @@ static int write_rules(struct compiler *c, const struct names *names)
 	for (size_t i = 0; i < c->rules->n; i++) {
 		if (i && c->rules->v[i].priority <= c->rules->v[i - 1].priority)
 			return -EINVAL;
+		c->no_id = false;
 		r = rule_write(&w, &c->rules->v[i], &index[i]);
+		if (r == -ENOSPC && c->no_id)
+			return no_id_for(&c->rules->v[i]);
 		if (r)
 			return r;
 	}
@@ -286,7 +299,8 @@ static int build(struct compiler *c, const struct shunt_sets *sets, const struct
 	if (r == -ENOMEM)
 		return shunt_err(r, "out of memory");
 	if (r == -ENOSPC)
-		return shunt_err(r, "the rules and sets are too large");
+		return shunt_err(r, "the rules and sets are too large: they need more than %zu MB",
+				 arena_most() >> 20);
 	return r ? r : arena_seal(&c->a, room_for_changes(c));
 }
 

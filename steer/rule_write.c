@@ -12,6 +12,7 @@
 enum {
 	WRITE_LIST_MAX = 16,	/* prefixes of a list that are written as entries */
 	WRITE_ENTRIES_MAX = 64, /* entries above which lists become sets */
+	WRITE_MOST = (1 << 22) - 1, /* entries of a rule, which are one piece of the arena */
 	BITS_FAMILIES = SHUNT_BIT_V4 | SHUNT_BIT_V6,
 };
 
@@ -249,7 +250,11 @@ static int write_all_entries(const struct rule_writer *w, const struct shunt_rul
 		return e;
 	max = to->n * from->n * at_least_one(r->port.n) * at_least_one(r->sport.n) *
 	      at_least_one(r->n_devices);
-	rec->entries_at = max < 1 << 22 ? arena_alloc(w->a, (uint32_t)max) : 0;
+	if (max > WRITE_MOST)
+		return shunt_err(-E2BIG, "rule %u has %zu combinations of addresses, ports and "
+				 "interfaces: at most %d are possible: make several rules of it",
+				 r->priority, max, WRITE_MOST);
+	rec->entries_at = arena_alloc(w->a, (uint32_t)max);
 	if (!rec->entries_at)
 		return -ENOSPC;
 	write_entries(arena_at(w->a, rec->entries_at), &base, r, to, from, devices,
