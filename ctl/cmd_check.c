@@ -79,7 +79,8 @@ static void print_text(const struct check_state *c, const struct shunt_findings 
 	}
 	for (int i = 0; i < SHUNT_FIND_MAX && !c->kinds; i++)
 		if (n[i] > SHOWN)
-			printf("and %zu more that are %s: --kind %s shows all\n", n[i] - SHOWN,
+			printf("and %zu more that %s %s: --kind %s shows all\n", n[i] - SHOWN,
+			       shunt_plural(n[i] - SHOWN, "is", "are"),
 			       shunt_finding_name((enum shunt_finding_kind)i),
 			       shunt_finding_name((enum shunt_finding_kind)i));
 	if (!all)
@@ -154,8 +155,10 @@ static int check_run(const struct globals *g, void *state, int argc, char **argv
 	else
 		print_text(c, &found);
 	if (found.unsure)
-		shunt_info("%zu rules overlap so many others that it is not certain whether they "
-			   "are reached", found.unsure);
+		shunt_info("%zu %s so many others that it is not certain whether %s reached",
+			   found.unsure,
+			   shunt_plural(found.unsure, "rule overlaps", "rules overlap"),
+			   shunt_plural(found.unsure, "it is", "they are"));
 	r = c->strict && is_bad(c, &found) ? EXIT_FAILED : EXIT_DONE;
 	shunt_findings_clear(&found);
 	return r;

@@ -81,6 +81,8 @@ static const char *address(char *buf, const struct in6_addr *addr)
 
 static void print_candidates(const struct shunt_answer *a)
 {
+	size_t more = a->n_before - a->n_candidates;
+
 	for (size_t i = 0; i < a->n_candidates; i++) {
 		const struct shunt_candidate *c = &a->candidates[i];
 
@@ -90,9 +92,9 @@ static void print_candidates(const struct shunt_answer *a)
 		for (size_t k = 0; k < c->n_why; k++)
 			printf("\t%s\n", c->why[k]);
 	}
-	if (a->n_candidates < a->n_before)
-		printf("and not %zu more that are asked before: those above miss least\n",
-		       a->n_before - a->n_candidates);
+	if (more)
+		printf("and not %zu more that %s asked before: those above miss least\n", more,
+		       shunt_plural(more, "is", "are"));
 }
 
 static void print_target(const struct shunt_answer *a)

@@ -88,9 +88,10 @@ static void print_thread(struct json_object *thread)
 {
 	struct json_object *part;
 
-	printf("worker %" PRIu64 " thread %" PRIu64 ": %s, %" PRIu64 " flows\n",
+	printf("worker %" PRIu64 " thread %" PRIu64 ": %s, %" PRIu64 " %s\n",
 	       json_number(thread, "worker"), json_number(thread, "thread"),
-	       json_text(thread, "state"), json_number(thread, "flows"));
+	       json_text(thread, "state"), json_number(thread, "flows"),
+	       shunt_plural(json_number(thread, "flows"), "flow", "flows"));
 	if (json_object_object_get_ex(thread, "counters", &part)) {
 		printf("  counted: ");
 		print_numbers(part);
@@ -117,9 +118,10 @@ static void print_upstream(struct json_object *u)
 		printf(", %s", why);
 	if (json_number(u, "back_ms"))
 		print_seconds(", tried again in ", json_number(u, "back_ms"));
-	printf(", %" PRIu64 " connections of %" PRIu64 ", %" PRIu64 " failed",
-	       json_number(u, "connections"), json_number(u, "total"),
-	       json_number(u, "failures"));
+	printf(", %" PRIu64 " %s of %" PRIu64 ", %" PRIu64 " failed",
+	       json_number(u, "connections"),
+	       shunt_plural(json_number(u, "connections"), "connection", "connections"),
+	       json_number(u, "total"), json_number(u, "failures"));
 	if (*check) {
 		print_seconds(", checked ", json_number(u, "checked_ms"));
 		printf(" ago: %s", check);

@@ -168,7 +168,7 @@ static void print_killed(const struct globals *g, uint64_t killed)
 	struct json_object *o;
 
 	if (!g->json) {
-		printf("%" PRIu64 " flows killed\n", killed);
+		printf("%" PRIu64 " %s killed\n", killed, shunt_plural(killed, "flow", "flows"));
 		return;
 	}
 	o = json_object_new_object();

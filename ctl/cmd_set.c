@@ -195,7 +195,8 @@ static void print_names(const struct shunt_sets *sets, bool json)
 
 	for (size_t i = 0; i < sets->n; i++) {
 		if (!json) {
-			printf("%s: %zu prefixes", sets->v[i].name, sets->v[i].n);
+			printf("%s: %zu %s", sets->v[i].name, sets->v[i].n,
+			       shunt_plural(sets->v[i].n, "prefix", "prefixes"));
 			if (sets->v[i].n_timed)
 				printf(", %zu with a timeout", sets->v[i].n_timed);
 			putchar('\n');

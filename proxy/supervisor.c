@@ -37,11 +37,11 @@ static void say_ready(struct supervisor *s)
 	supervisor_prepare_sets(s);
 	supervisor_took_over(s);
 	if (set->n_targets == 1)
-		shunt_info("ready: target '%s' of instance '%s', %u workers",
-			   set->targets[0]->name, set->instance, workers);
+		shunt_info("ready: target '%s' of instance '%s', %u %s", set->targets[0]->name,
+			   set->instance, workers, shunt_plural(workers, "worker", "workers"));
 	else
-		shunt_info("ready: %u targets of instance '%s', %u workers", set->n_targets,
-			   set->instance, workers);
+		shunt_info("ready: %u targets of instance '%s', %u %s", set->n_targets,
+			   set->instance, workers, shunt_plural(workers, "worker", "workers"));
 	if (notify_send("READY=1") < 0)
 		shunt_warn("cannot notify the service manager: %s", strerror(errno));
 }

@@ -91,9 +91,10 @@ static int check_count(size_t there, size_t come)
 {
 	if (there + come <= SHUNT_MAX_TIMED)
 		return 0;
-	return shunt_err(-E2BIG, "no room for %zu more prefixes with a timeout: there are %zu, and "
-			 "all sets together hold at most %d: delete some with 'shuntctl set del', "
-			 "or use shorter timeouts", come, there, SHUNT_MAX_TIMED);
+	return shunt_err(-E2BIG, "no room for %zu more %s with a timeout: there are %zu, and all "
+			 "sets together hold at most %d: delete some with 'shuntctl set del', or "
+			 "use shorter timeouts", come, shunt_plural(come, "prefix", "prefixes"),
+			 there, SHUNT_MAX_TIMED);
 }
 
 /* Those that are not there yet. */

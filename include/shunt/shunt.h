@@ -40,6 +40,12 @@ int shunt_err(int r, const char *fmt, ...) __attribute__((format(printf, 2, 3)))
 void shunt_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void shunt_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* The word behind a number: "1 prefix", "0 prefixes". */
+static inline const char *shunt_plural(uint64_t n, const char *one, const char *many)
+{
+	return n == 1 ? one : many;
+}
+
 /* ---- addresses ------------------------------------------------------------------------- */
 
 /* addr: host bits are zero. len: 0..128 of the v4-mapped form (10.0.0.0/8 has 104). */

@@ -31,10 +31,10 @@ together() {
 + set one fd00::/8\n+ set two 10.1.0.2\n+ 10 from @two to not @one pass\n+ 20 to @one drop
 + 30 to @filled reject'
 	same 'dry run' "$(ctl apply -n "$T/etc/rules" | sort)" "$(sort <<<"$all")"
-	same 'sets after the dry run' "$(ctl set list | sort)" $'filled: 1 prefixes\nold: 1 prefixes'
+	same 'sets after the dry run' "$(ctl set list | sort)" $'filled: 1 prefix\nold: 1 prefix'
 	same 'difference' "$(ctl apply "$T/etc/rules" | sort)" "$(sort <<<"$all")"
 	same 'sets' "$(ctl set list | sort)" \
-		$'empty: 0 prefixes\nfilled: 1 prefixes\none: 3 prefixes\ntwo: 1 prefixes'
+		$'empty: 0 prefixes\nfilled: 1 prefix\none: 3 prefixes\ntwo: 1 prefix'
 	same 'in a set' "$(decided 10.1.0.3 10.2.0.2)" 20
 	same 'in a set of a file' "$(decided 10.1.0.2 192.0.2.9)" 10
 	same 'in the set that stays' "$(decided 10.1.0.3 192.0.2.2)" 30
@@ -97,7 +97,7 @@ tried() {
 	printf '%s\n' 'set two 10.0.0.0/8' '10 to @two pass' >"$T/new"
 	ctl apply "$T/old" >&2
 	ctl apply --confirm 1 "$T/new" >&2
-	same 'sets, tried' "$(ctl set list)" 'two: 1 prefixes'
+	same 'sets, tried' "$(ctl set list)" 'two: 1 prefix'
 	must_fail 1 'waits for' ctl set add two 11.0.0.0/8
 	must_fail 1 'waits for' ctl up -f "$T/old"
 	wait_for 5 'ctl set list | says one'

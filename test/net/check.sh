@@ -61,6 +61,9 @@ file() {
 	printf '%s\n' '10 drop' '20 pass' >"$T/rules"
 	same 'of a file' "$(setpriv --reuid 65534 --clear-groups "$LAB_BUILD/shuntctl" rule check "$T/rules" | cut -d: -f1-2)" \
 		'rule 20: shadowed'
+	seq -f '%g drop' 22 >"$T/rules"
+	same 'of one too many to be shown' "$("$LAB_BUILD/shuntctl" rule check "$T/rules" | tail -n 1)" \
+		'and 1 more that is duplicate: --kind duplicate shows all'
 	echo '10 dropp' >"$T/rules"
 	must_fail 1 "rules:1: unknown word 'dropp'" "$LAB_BUILD/shuntctl" rule check "$T/rules"
 	must_fail 1 'is not up' "$LAB_BUILD/shuntctl" rule check

@@ -129,6 +129,11 @@ killed() {
 	wait_for 5 '(($(flow_report .open) == 0))'
 	same 'killed, as counted' \
 		"$(proxy status | jq '[.threads[].ended.killed] | add')" 150
+	hold 1 new
+	same 'killed, in words' "$(ctl proxy kill --all)" '1 flow killed'
+	stop new || true
+	wait_for 5 '(($(proxy list | jq length) == 0))'
+	same 'nothing killed, in words' "$(ctl proxy kill --all)" '0 flows killed'
 	hold 5 new
 	same 'all of the new' "$(proxy kill --all | jq .killed)" 5
 	# They hold nothing any more, which is no good end for them.

@@ -56,7 +56,8 @@ words() {
 	same 'shown' "$(field '.candidates | length' "${q[@]}")" 10
 	# The nearest: none with two or three misses, and the audit rule.
 	same 'which' "$(field '.candidates | map(.priority) | join(",")' "${q[@]}")" '4,5,6,7,8,9,10,11,12,14'
-	ctl explain "${q[@]}" | says 'and not 6 more'
+	ctl explain "${q[@]}" | says 'and not 6 more that are asked'
+	ctl explain "${q[@]}" --candidates 15 | says 'and not 1 more that is asked'
 	same 'none shown' "$(field '.candidates | length' "${q[@]}" --candidates 0)" 0
 	must_fail 1 "'x0' has none of our programs at ingress: run 'shuntctl up -i x0'" \
 		ctl explain in x0 tcp 10.1.0.2:4000 10.2.0.2:80

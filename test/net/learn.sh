@@ -242,8 +242,8 @@ full() {
 	ctl set add many 10.0.0.1 timeout 1h
 	same 'prefixes, at the end' "$(ctl --json set list | jq '.[0].timed')" 131072
 	printf '%s\n' 'set few 10.0.0.1 timeout 1h' '10 to @few drop' >"$T/file"
-	must_fail 1 'no room for 1 more prefixes with a timeout' ctl apply -n "$T/file"
-	must_fail 1 'no room for 1 more prefixes with a timeout' ctl apply "$T/file"
+	must_fail 1 'no room for 1 more prefix with a timeout' ctl apply -n "$T/file"
+	must_fail 1 'no room for 1 more prefix with a timeout' ctl apply "$T/file"
 	same 'rules, after a refusal' "$(ctl rule list)" ''
 	# Others in place of them all; one more than there can be changes nothing.
 	sed 's/^20/21/' "$T/many" >"$T/others"

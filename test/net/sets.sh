@@ -48,7 +48,7 @@ errors() {
 	ctl rule add 100 to @one drop
 	must_fail 1 "set 'one' is used by rule 100" ctl set del one
 	ctl set del two
-	same 'sets' "$(ctl set list)" 'one: 1 prefixes'
+	same 'sets' "$(ctl set list)" 'one: 1 prefix'
 	must_fail 1 "no set 'two'" ctl set del two
 	must_fail 1 "no set 'two'" ctl set list two
 	must_fail 1 'does not hold 10.0.0.0/9' ctl set del one 10.0.0.0/8 10.0.0.0/9

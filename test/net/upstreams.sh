@@ -267,7 +267,7 @@ told() {
 		'out connections fail 0 1 1'
 	at_least 'back after, ms' "$(how d .back_ms)" 1000000
 	ctl proxy status -t web >"$T/text"
-	grep -qF "upstream ${AT[a]} of web, worker $(how a .worker), weight 3: up, 1 connections of 8, 0 failed" "$T/text"
+	grep -qF "upstream ${AT[a]} of web, worker $(how a .worker), weight 3: up, 1 connection of 8, 0 failed" "$T/text"
 	grep -qE "weight 1: out, connections fail, tried again in 3[0-9]+\.[0-9] s, 0 connections of 1, 1 failed$" "$T/text"
 	say 'with checks, which take effect with a reload; a keeps what it has'
 	printf '    health-interval: 1\n    health-fall: 1\n    health-rise: 1\n' >>"$T/shuntd.yml"
