@@ -102,17 +102,19 @@ static int register_family(struct sockets *s, struct shunt *shunt, int target, u
 					getpid());
 }
 
-bool sockets_register(struct sockets *s, struct shunt *shunt, const struct settings *settings)
+int sockets_register(struct sockets *s, struct shunt *shunt, const struct settings *settings)
 {
 	for (uint32_t i = 0; i < s->n_targets; i++) {
 		int target = shunt_target_get(shunt, settings->targets[i]->name);
+		int r = target < 0 ? target : 0;
 
-		if (target < 0 || register_family(s, shunt, target, i, 0) < 0 ||
-		    register_family(s, shunt, target, i, 1) < 0)
-			return false;
+		for (int v6 = 0; v6 < 2 && !r; v6++)
+			r = register_family(s, shunt, target, i, v6);
+		if (r)
+			return r;
 	}
 	s->registered = true;
-	return true;
+	return 0;
 }
 
 void sockets_unregister(struct sockets *s, struct shunt *shunt, const struct settings *settings)

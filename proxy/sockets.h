@@ -32,9 +32,15 @@ int sockets_open(struct sockets *s, const struct settings *settings, uint32_t n_
 void sockets_close(struct sockets *s);
 /* Only n_loops threads were meant: those behind are closed. */
 void sockets_narrow(struct sockets *s, uint32_t n_loops);
-/* Put them into the targets, which are made where they are missing. False: said by libshunt. */
-bool sockets_register(struct sockets *s, struct shunt *shunt, const struct settings *settings);
-/* Take all out of the targets, so that the fail mode of the rules holds. */
+/*
+ * Put them into the targets, which are made where they are missing. -errno: said by libshunt, but
+ * for the -EAGAIN of an impatient handle.
+ */
+int sockets_register(struct sockets *s, struct shunt *shunt, const struct settings *settings);
+/*
+ * Take all out of the targets, so that the fail mode of the rules holds. If the handle is too
+ * impatient for that, it holds when the last copy of the sockets is closed.
+ */
 void sockets_unregister(struct sockets *s, struct shunt *shunt, const struct settings *settings);
 
 static inline uint32_t sockets_count(const struct sockets *s)

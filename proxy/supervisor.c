@@ -25,39 +25,6 @@ enum {
 	OLD_MS = 1000, /* a worker that lived so long is replaced at once */
 };
 
-/* ---- the target ---- */
-
-/* Who reads `ready` may send the process away that this one took over from. */
-static void say_ready(struct supervisor *s)
-{
-	const struct settings *set = s->settings;
-	uint32_t workers = s->current->config.n_loops;
-
-	s->was_ready = true;
-	supervisor_prepare_sets(s);
-	supervisor_took_over(s);
-	if (set->n_targets == 1)
-		shunt_info("ready: target '%s' of instance '%s', %u %s", set->targets[0]->name,
-			   set->instance, workers, shunt_plural(workers, "worker", "workers"));
-	else
-		shunt_info("ready: %u targets of instance '%s', %u %s", set->n_targets,
-			   set->instance, workers, shunt_plural(workers, "worker", "workers"));
-	if (notify_send("READY=1") < 0)
-		shunt_warn("cannot notify the service manager: %s", strerror(errno));
-}
-
-static void register_sockets(struct supervisor *s)
-{
-	if (sockets_register(&s->sockets, s->shunt, s->settings))
-		say_ready(s); /* else the poll tries again */
-}
-
-static void unregister_sockets(struct supervisor *s)
-{
-	if (s->shunt && shunt_is_current(s->shunt))
-		sockets_unregister(&s->sockets, s->shunt, s->settings);
-}
-
 /* ---- workers ---- */
 
 static void fail(struct supervisor *s, int r)
@@ -89,7 +56,7 @@ static void take_message(struct supervisor *s, struct child *c, ssize_t n)
 	clock_gettime(CLOCK_MONOTONIC, &c->ready_at);
 	s->failed_starts = 0;
 	if (c == s->current && s->shunt && !s->sockets.registered)
-		register_sockets(s);
+		supervisor_register(s);
 }
 
 static void child_spoke(evutil_socket_t fd, short what, void *arg)
@@ -286,6 +253,7 @@ static bool find_instance(struct supervisor *s)
 		return false;
 	}
 	s->said_waiting = 0;
+	shunt_set_impatient(s->shunt);
 	mark = shunt_instance_info(s->shunt)->own_mark;
 	if (s->mark && s->mark != mark)
 		shunt_warn("instance '%s' has another mark now: 0x%x, not 0x%x", where.instance,
@@ -305,6 +273,7 @@ static void poll_ran(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (s->stopping)
 		return;
+	supervisor_say_locked(s);
 	if (s->shunt && !shunt_is_current(s->shunt)) {
 		shunt_info("instance '%s' was taken down", s->settings->instance);
 		shunt_close(s->shunt);
@@ -321,7 +290,7 @@ static void poll_ran(evutil_socket_t fd, short what, void *arg)
 		if (r < 0 && !s->was_ready)
 			fail(s, r);
 	} else if (s->current->ready && !s->sockets.registered) {
-		register_sockets(s);
+		supervisor_register(s);
 	}
 }
 
@@ -350,7 +319,7 @@ void supervisor_stop(struct supervisor *s, uint32_t seconds)
 		s->stopping = true;
 		notify_send("STOPPING=1");
 		/* First, so that the fail mode of the rules holds from now on. */
-		unregister_sockets(s);
+		supervisor_unregister(s);
 		sockets_close(&s->sockets);
 	}
 	if (!s->children)
@@ -418,8 +387,10 @@ static int make_events(struct supervisor *s)
 	}
 	s->poll = event_new(s->base, -1, EV_PERSIST, poll_ran, s);
 	s->kill = event_new(s->base, -1, 0, kill_ran, s);
+	s->again = event_new(s->base, -1, 0, supervisor_again_ran, s);
 	s->reload.patience = event_new(s->base, -1, 0, supervisor_reload_is_late, s);
-	if (!s->poll || !s->kill || !s->reload.patience || event_add(s->poll, &interval) < 0)
+	if (!s->poll || !s->kill || !s->again || !s->reload.patience ||
+	    event_add(s->poll, &interval) < 0)
 		return -ENOMEM;
 	event_active(s->poll, EV_TIMEOUT, 0); /* and once at once */
 	if (control_start(&s->control, s, s->socket.fd) < 0)
@@ -478,6 +449,8 @@ static void release(struct supervisor *s)
 		event_free(s->poll);
 	if (s->kill)
 		event_free(s->kill);
+	if (s->again)
+		event_free(s->again);
 	if (s->reload.patience)
 		event_free(s->reload.patience);
 	if (s->reload.busy)

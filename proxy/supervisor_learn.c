@@ -79,18 +79,24 @@ void supervisor_learn(struct supervisor *s, const struct worker_message *message
 		return;
 	}
 	s->learned.failed++;
-	if (!silent)
+	if (!silent && r != -EAGAIN)
 		s->learned.said = supervisor_clock();
 }
 
 void supervisor_prepare_sets(struct supervisor *s)
 {
+	bool locked = false;
+
 	for (uint32_t i = 0; i < s->settings->n_targets && s->shunt; i++) {
 		const struct learn_list *list = &s->settings->targets[i]->learn;
 
 		for (uint32_t k = 0; k < list->n; k++)
-			shunt_set_prepare(s->shunt, list->v[k].set); /* it says itself what is wrong */
+			/* It says itself what is wrong, else. */
+			locked |= shunt_set_prepare(s->shunt, list->v[k].set) == -EAGAIN;
 	}
+	s->learned.unprepared = locked;
+	if (locked)
+		supervisor_try_again(s);
 }
 
 void supervisor_collect(struct supervisor *s)

@@ -27,6 +27,7 @@ struct reload {
 /* What was learned, and when messages about it were last let through. */
 struct learned {
 	uint64_t added, failed;
+	bool unprepared; /* sets of the settings, as the instance was locked */
 	time_t said, prepared;
 };
 
@@ -47,6 +48,8 @@ struct supervisor {
 	struct event *signals[N_SIGNALS];
 	struct event *poll;
 	struct event *kill; /* workers that do not end */
+	struct event *again; /* what could not be done while the instance was locked */
+	int locked_polls; /* in a row that found it so */
 	struct shunt *shunt; /* NULL while the instance is not up */
 	uint32_t mark;	     /* own_mark when last seen, 0 never */
 	struct sockets sockets;
@@ -73,6 +76,15 @@ struct supervisor {
 time_t supervisor_clock(void);
 /* End after seconds at the latest, 0: now. */
 void supervisor_stop(struct supervisor *s, uint32_t seconds);
+
+/* The sockets into the targets, which may have to wait; and out of them. */
+void supervisor_register(struct supervisor *s);
+void supervisor_unregister(struct supervisor *s);
+/* The instance is locked by someone else: what is not done yet is tried again soon. */
+void supervisor_try_again(struct supervisor *s);
+void supervisor_again_ran(evutil_socket_t fd, short what, void *arg);
+/* Now and then: once that has lasted. */
+void supervisor_say_locked(struct supervisor *s);
 
 /* Say that the targets are ours now, or that we wait for the instance. */
 void supervisor_took_over(struct supervisor *s);

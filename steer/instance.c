@@ -403,12 +403,17 @@ static __u32 map_id(int fd)
 
 int instance_lock(struct shunt *s)
 {
-	_cleanup_close_ int lock = pin_lock(s->dir);
+	_cleanup_close_ int lock = s->impatient ? pin_try_lock(s->dir) : pin_lock(s->dir);
 
 	if (lock < 0 || shunt_is_current(s))
 		return take_fd(&lock);
 	pin_prune(s->dir); /* pin_lock() has made it again */
 	return shunt_err(-ENOENT, "the instance was taken down meanwhile");
+}
+
+void shunt_set_impatient(struct shunt *s)
+{
+	s->impatient = true;
 }
 
 int shunt_is_current(const struct shunt *s)

@@ -33,6 +33,7 @@ struct shunt {
 	} map; /* descriptors */
 	int prog[PROG_MAX];
 	struct shunt_instance info;
+	bool impatient; /* shunt_set_impatient() */
 	/* What rules compiled through this handle name: not to be collected. */
 	bool hops_named[SHUNT_MAX_GROUPS];
 	bool devices_named[SHUNT_MAX_DEVICES];
@@ -70,7 +71,8 @@ int instance_open_for_down(struct shunt *s);
 
 /*
  * Take the lock for a change through an open handle; the descriptor, which gives it back when it
- * is closed. -ENOENT with a message if the instance was taken down meanwhile.
+ * is closed. -ENOENT with a message if the instance was taken down meanwhile; -EAGAIN without one
+ * if the handle is impatient, and someone else has it.
  */
 int instance_lock(struct shunt *s);
 

@@ -121,7 +121,7 @@ static bool same_file(int fd, const char *path)
 	return !fstat(fd, &a) && !stat(path, &b) && a.st_ino == b.st_ino;
 }
 
-int pin_lock(const char *dir)
+static int lock_above(const char *dir, int how)
 {
 	char copy[PATH_MAX];
 	const char *netns_dir;
@@ -140,11 +140,24 @@ int pin_lock(const char *dir)
 		fd = open(netns_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (fd < 0 && errno == ENOENT)
 			continue;
-		if (fd < 0 || flock(fd, LOCK_EX))
+		if (fd < 0 || flock(fd, how)) {
+			if (errno == EWOULDBLOCK)
+				return -EAGAIN;
 			return shunt_err(-errno, "cannot lock '%s': %s", netns_dir,
 					 strerror(errno));
+		}
 		/* `down` removes the directory: what we hold may be the lock of nobody. */
 		if (same_file(fd, netns_dir))
 			return take_fd(&fd);
 	}
+}
+
+int pin_lock(const char *dir)
+{
+	return lock_above(dir, LOCK_EX);
+}
+
+int pin_try_lock(const char *dir)
+{
+	return lock_above(dir, LOCK_EX | LOCK_NB);
 }

@@ -28,6 +28,8 @@ void pin_prune(const char *dir);
  * above dir, which is made if need be. Returns a descriptor; closing it gives the lock back.
  */
 int pin_lock(const char *dir);
+/* The same, if nobody holds it: else -EAGAIN, without a message. */
+int pin_try_lock(const char *dir);
 
 /* dir/name to buf; both short by construction. Returns buf. */
 char *pin_path(char *buf, size_t size, const char *dir, const char *name);

@@ -259,6 +259,13 @@ const char *shunt_pin_dir(const struct shunt *s);
  * taken down (or down and up again) since: then close and open again. */
 int shunt_is_current(const struct shunt *s);
 
+/*
+ * Changes of an instance wait until nobody else changes it, however long that takes. Through this
+ * handle they do not from now on: they fail with -EAGAIN, without a message, and are to be tried
+ * again. For who has other things to do meanwhile.
+ */
+void shunt_set_impatient(struct shunt *s);
+
 /* Sum over CPUs; out has SHUNT_CTR_MAX values. */
 int shunt_counters_read(struct shunt *s, uint64_t *out);
 const char *shunt_counter_name(enum shunt_counter c);

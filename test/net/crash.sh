@@ -113,10 +113,93 @@ supervisor_killed() {
 	becomes 'flows of the next' 50 proxied accepted
 }
 
+# As by a shuntctl that changes the instance for long, or hangs.
+lock_instance() {
+	local dir
+
+	dir=/sys/fs/bpf/shunt/$(stat -L -c %i /run/netns/gw)
+	start locker gw flock --no-fork "$dir" sleep infinity
+	wait_for 5 "! flock --nonblock '$dir' true"
+}
+
+# new_worker PID: another one serves
+new_worker() {
+	wait_for 5 "[[ -n \$(worker) && \$(worker) != $1 ]]"
+}
+
+# says_shuntd TEXT N: so many times by now
+says_shuntd() {
+	wait_for 5 "((\$(grep -c '$1' '$T/shuntd.err') == $2))"
+}
+
+# A worker that is a second old is replaced at once, with the same sockets.
+worker_is_old() {
+	local since=${EPOCHREALTIME/./}
+
+	wait_for 5 "((\${EPOCHREALTIME/./} > $since + 1500000))"
+}
+
+# shuntd has something to change, and cannot: it goes on with what it is there for.
+worker_killed_while_locked() {
+	local old
+
+	printf 'learn: big timeout 1h when bytes over 1G\n' >"$T/shuntd.yml"
+	lab_under_load "$1" -c "$T/shuntd.yml"
+	old=$(worker)
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 20 >&2
+	ctl set del big
+	lock_instance
+	kill -HUP "${PIDS[shuntd]}" # it would make the set again
+	says_shuntd 'are in force' 1
+	worker_is_old
+	kill -KILL "$old"
+	new_worker "$old"
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 20 >&2
+	says_shuntd 'has instance .default. locked for long' 1
+	say 'workers that do not live long: new sockets have to wait for the lock'
+	old=$(worker)
+	kill -KILL "$old"
+	new_worker "$old"
+	old=$(worker)
+	kill -KILL "$old"
+	new_worker "$old"
+	same 'sets while it is locked' "$(ctl set list)" ''
+	same 'times that it was ready' "$(grep -c '^ready' "$T/shuntd.err")" 1
+	stop locker
+	wait_for 5 "ctl set list | says '^big'"
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 20 >&2
+}
+
+# It is started, and ended, while the instance is locked.
+locked_from_the_first() {
+	lab_under_load "$1"
+	stop shuntd
+	lock_instance
+	start shuntd gw "$LAB_BUILD/shuntd"
+	wait_for 5 "[[ -n \$(worker) ]]"
+	says_shuntd 'locked for long' 1
+	stop shuntd
+	start shuntd gw "$LAB_BUILD/shuntd"
+	wait_for 5 "[[ -n \$(worker) ]]"
+	stop locker
+	says_shuntd '^ready' 1
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 20 >&2
+	say 'it leaves while the instance is locked: the fail mode holds'
+	lock_instance
+	stop shuntd
+	must_fail 28 'timed out' fetch cl "http://$SV_U:7000/" --max-time 1
+	at_least 'SYNs that met no socket' "$(counter fail_closed)" 1
+	stop locker
+}
+
 for fam in 4 6; do
 	check "LIFE-02-worker-v$fam" "the worker is killed under load (IPv$fam)" worker_killed $fam
 	check "LIFE-02-supervisor-v$fam" "the supervisor is killed (IPv$fam)" supervisor_killed $fam
 done
+check LIFE-02-locked 'the worker is killed while the instance is locked' \
+	worker_killed_while_locked 4
+check LIFE-02-locked-start 'shuntd starts and ends while the instance is locked' \
+	locked_from_the_first 4
 check LIFE-02-one 'the only thread is killed under load' worker_killed 4 --workers 1
 check LIFE-02-often 'workers are killed again and again' worker_killed_often
 
