@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "difference.h"
+#include "unserved.h"
 
 enum { MAX_CONFIRM = 86400 };
 
@@ -43,6 +44,8 @@ static int apply(const struct globals *g, const struct apply_state *a, struct sh
 	if (r)
 		return r;
 	r = print_difference(&before, config, g->json);
+	if (!r && !a->dry_run)
+		warn_unserved(s, config->rules.v, config->rules.n);
 	if (!r && a->confirm && !a->dry_run)
 		shunt_info("taken back in %u s unless 'shuntctl confirm' comes before",
 			   a->confirm);

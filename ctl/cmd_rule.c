@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "command.h"
+#include "unserved.h"
 
 static int add_run(const struct globals *g, void *state, int argc, char **argv)
 {
@@ -28,6 +29,8 @@ static int add_run(const struct globals *g, void *state, int argc, char **argv)
 	r = shunt_open(&s, &g->where);
 	if (!r) {
 		r = shunt_rules_add(s, &rule);
+		if (!r)
+			warn_unserved(s, &rule, 1);
 		shunt_close(s);
 	}
 	shunt_rule_clear(&rule);

@@ -80,6 +80,14 @@ static struct json_object *target_json(const struct shunt_target_info *t)
 	return o;
 }
 
+static void print_target(const struct shunt_target_info *t)
+{
+	printf("%s: %s, ", t->target.name, kind_name(t->target.kind));
+	if (t->target.pid)
+		printf("pid %u, ", t->target.pid);
+	printf("%u IPv4 and %u IPv6 sockets live\n", t->live_v4, t->live_v6);
+}
+
 static int list_run(const struct globals *g, void *state, int argc, char **argv)
 {
 	struct shunt_target_info targets[SHUNT_MAX_TARGETS];
@@ -102,9 +110,7 @@ static int list_run(const struct globals *g, void *state, int argc, char **argv)
 
 		json_object_array_add(array, target_json(t));
 		if (!g->json)
-			printf("%s: %s, pid %u, %u IPv4 and %u IPv6 sockets live\n",
-			       t->target.name, kind_name(t->target.kind), t->target.pid,
-			       t->live_v4, t->live_v6);
+			print_target(t);
 	}
 	if (g->json)
 		print_json(array);

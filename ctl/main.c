@@ -286,7 +286,8 @@ static int run_command(struct globals *g, const struct command *c, int argc, cha
 		return exit_of(shunt_err(-ENOMEM, "out of memory"));
 	r = read_options(g, c, state, argc, argv, &first);
 	if (r == GO_ON && argc > first && !c->arguments[0])
-		r = usage_error("'%s' takes no argument '%s'", c->words, argv[first]);
+		r = usage_error("'%s' takes no argument '%s'; try 'shuntctl %s --help'", c->words,
+				argv[first], c->words);
 	if (r == GO_ON)
 		r = c->run(g, state, argc - first, argv + first);
 	free(state);

@@ -54,8 +54,10 @@ static int explain_failure(int r, const char *target, const char *path)
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return shunt_err(r, "no shuntd serves target '%s' here: nobody listens on '%s'",
 				 target, path);
-	return shunt_err(r, "cannot ask the shuntd of target '%s' on '%s': %s", target, path,
-			 strerror(-r));
+	return shunt_err(r, "cannot ask the shuntd of target '%s' on '%s': %s%s", target, path,
+			 strerror(-r),
+			 r == -EACCES ? ": run it as root, or in the group of its setting "
+					"'control-group'" : "");
 }
 
 static int find_path(const struct globals *g, const char *target, const char *kind, char *path)

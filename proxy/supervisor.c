@@ -228,7 +228,7 @@ static void wait_for_instance(struct supervisor *s, int r, const struct message 
 		fail(s, shunt_err(r, "%s", why->text));
 		return;
 	}
-	if (up && s->said_waiting != r)
+	if (r != -ENOENT && s->said_waiting != r)
 		shunt_warn("%s", why->text);
 	if (!s->said_waiting)
 		shunt_info("waiting for instance '%s': make it with 'shuntctl up'",

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -207,6 +208,8 @@ int adopt_sockets(struct adopted *out, const struct adopt_filter *filter, uint32
 	struct search s = { .filter = filter, .found = &found, .own_mark = own_mark };
 	int r;
 
+	if (filter->pid && kill(filter->pid, 0) && errno == ESRCH)
+		return shunt_err(-ESRCH, "there is no process %d", filter->pid);
 	if (filter->pid && !in_our_netns(filter->pid))
 		return shunt_err(-ESRCH, "process %d is not in this network namespace", filter->pid);
 	r = filter->pid ? search_process(&s, filter->pid) : search_all(&s);

@@ -130,16 +130,22 @@ int device_check_lo(void)
 	return 0;
 }
 
+static int no_such_interface(const char *name)
+{
+	return shunt_err(-ENODEV, "no such interface '%s'%s", name,
+			 strchr(name, ',') ? ": give -i once for each" : "");
+}
+
 int device_probe(const char *name, unsigned int *ifindex, bool *l3)
 {
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq ifr = {};
 
 	if (strlen(name) >= sizeof(ifr.ifr_name))
-		return shunt_err(-ENODEV, "no such interface '%s'", name);
+		return no_such_interface(name);
 	memcpy(ifr.ifr_name, name, strlen(name));
 	if (fd < 0 || ioctl(fd, SIOCGIFHWADDR, &ifr))
-		return shunt_err(-ENODEV, "no such interface '%s'", name);
+		return no_such_interface(name);
 	switch (ifr.ifr_hwaddr.sa_family) {
 	case ARPHRD_ETHER:
 		*l3 = false;
@@ -163,7 +169,7 @@ int device_probe(const char *name, unsigned int *ifindex, bool *l3)
 				 name, ifr.ifr_hwaddr.sa_family);
 	}
 	*ifindex = if_nametoindex(name);
-	return *ifindex ? 0 : shunt_err(-ENODEV, "no such interface '%s'", name);
+	return *ifindex ? 0 : no_such_interface(name);
 }
 
 int shunt_devices_read(struct shunt *s, struct shunt_device *out, size_t max)

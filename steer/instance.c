@@ -63,13 +63,13 @@ void instance_release(struct shunt *s)
 
 /* ---- load ------------------------------------------------------------------------------ */
 
-/* libbpf's own words matter only when a load fails: the last lines are kept for that. */
-static char libbpf_last[512];
+/* libbpf's own words matter only when a load fails: the first say why, the others what follows. */
+static char libbpf_said[512];
 
 static int keep_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	if (level == LIBBPF_WARN)
-		vsnprintf(libbpf_last, sizeof(libbpf_last), fmt, ap);
+	if (level == LIBBPF_WARN && !libbpf_said[0])
+		vsnprintf(libbpf_said, sizeof(libbpf_said), fmt, ap);
 	return 0;
 }
 
@@ -88,6 +88,7 @@ static int load_skeleton(struct shunt *s, struct shunt_bpf **out)
 	unsigned int seed;
 	int r;
 
+	libbpf_said[0] = '\0';
 	libbpf_set_print(keep_libbpf);
 	skel = shunt_bpf__open();
 	if (!skel)
@@ -101,10 +102,10 @@ static int load_skeleton(struct shunt *s, struct shunt_bpf **out)
 	skel->rodata->by_loopback = !!(s->info.flags & SHUNT_INST_LOOPBACK);
 	r = shunt_bpf__load(skel);
 	if (r) {
-		libbpf_last[strcspn(libbpf_last, "\n")] = '\0';
+		libbpf_said[strcspn(libbpf_said, "\n")] = '\0';
 		shunt_bpf__destroy(skel);
 		return shunt_err(r, "cannot load the BPF programs: %s (%s)", strerror(-r),
-				 libbpf_last);
+				 libbpf_said);
 	}
 	*out = skel;
 	return 0;

@@ -45,7 +45,8 @@ int pin_check_bpffs(void)
 		return shunt_err(-EPERM, "this needs root: run it with sudo");
 	if (statfs(BPFFS, &fs) || fs.f_type != BPF_FS_MAGIC)
 		return shunt_err(-ENODEV, "no bpf file system at " BPFFS
-					  ": run 'mount -t bpf bpf " BPFFS "' first");
+					  ": run 'mount -t bpf bpf " BPFFS "' first; instead of "
+					  "'ip netns exec NAME', which hides it, give --netns NAME");
 	return 0;
 }
 

@@ -56,22 +56,34 @@ int shunt_target_find(struct shunt *s, const char *name)
 	return search(s, name, &unused);
 }
 
-int target_get_locked(struct shunt *s, const char *name)
+static int no_room(const char *name)
 {
-	struct shunt_target t = {};
-	int unused, r;
+	return shunt_err(-ENOSPC, "no room for target '%s': there are %d", name,
+			 SHUNT_MAX_TARGETS - 1);
+}
 
+static int check_name(const char *name)
+{
 	if (!name_is_valid(name))
 		return shunt_err(-EINVAL, "target '%s': " NAME_RULE, name);
 	if (rule_word_find(name, strlen(name)))
 		return shunt_err(-EINVAL, "target '%s': a word of the rule language, no rule could name it",
 				 name);
+	return 0;
+}
+
+int target_get_locked(struct shunt *s, const char *name)
+{
+	struct shunt_target t = {};
+	int unused, r = check_name(name);
+
+	if (r)
+		return r;
 	r = search(s, name, &unused);
 	if (r != -ENOENT)
 		return r;
 	if (!unused)
-		return shunt_err(-ENOSPC, "no room for target '%s': there are %d", name,
-				 SHUNT_MAX_TARGETS - 1);
+		return no_room(name);
 	memcpy(t.name, name, strlen(name));
 	r = write_target(s, unused, &t);
 	return r ? r : unused;
@@ -169,6 +181,26 @@ int shunt_targets_read(struct shunt *s, struct shunt_target_info *out, size_t ma
 	return (int)n;
 }
 
+/* Can it be made, or is it one that no shuntd, or other program of its kind, serves? */
+static int check_can_adopt(struct shunt *s, const char *name)
+{
+	struct shunt_target t;
+	int unused, target, r = check_name(name);
+
+	if (r)
+		return r;
+	target = search(s, name, &unused);
+	if (target == -ENOENT)
+		return unused ? 0 : no_room(name);
+	if (target < 0)
+		return target;
+	r = read_target(s, target, &t);
+	if (!r && t.kind == SHUNT_TARGET_PLAIN &&
+	    (count_live(s, target, 0) || count_live(s, target, 1)))
+		r = shunt_err(-EBUSY, "target '%s' has live sockets of process %u", name, t.pid);
+	return r;
+}
+
 int shunt_target_adopt(struct shunt *s, const char *name, pid_t pid,
 		       const struct sockaddr_storage *addr, uint16_t port)
 {
@@ -176,18 +208,15 @@ int shunt_target_adopt(struct shunt *s, const char *name, pid_t pid,
 	enum shunt_target_kind kind = pid ? SHUNT_TARGET_ADOPTED : SHUNT_TARGET_LISTEN;
 	_cleanup_close_ int lock = instance_lock(s);
 	struct adopted found = {};
-	struct shunt_target t;
-	int target, r = lock < 0 ? lock : 0;
+	int target = 0, r = lock < 0 ? lock : check_can_adopt(s, name);
 
-	target = r ? r : target_get_locked(s, name);
+	if (!r)
+		r = adopt_sockets(&found, &filter, s->info.own_mark);
+	/* Only now: what failed before leaves no target behind. */
+	if (!r)
+		target = target_get_locked(s, name);
 	if (target < 0)
-		return target;
-	r = read_target(s, target, &t);
-	if (r)
-		return r;
-	if (t.kind == SHUNT_TARGET_PLAIN && (count_live(s, target, 0) || count_live(s, target, 1)))
-		return shunt_err(-EBUSY, "target '%s' has live sockets of process %u", name, t.pid);
-	r = adopt_sockets(&found, &filter, s->info.own_mark);
+		r = target;
 	for (int v6 = 0; v6 < 2 && !r; v6++)
 		r = set_sockets_locked(s, target, v6, found.fds[v6], found.n[v6], kind, found.pid);
 	adopt_release(&found);

@@ -6,7 +6,9 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "apply.h"
 #include "attach.h"
@@ -373,6 +375,37 @@ static int up_locked(struct shunt *s, const struct shunt_up_options *opt, int lo
 	return r ? r : extend(s, opt, lock);
 }
 
+static bool has_capability(unsigned int number)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+
+	return syscall(SYS_capget, &head, data) ||
+	       data[CAP_TO_INDEX(number)].effective & CAP_TO_MASK(number);
+}
+
+/* Before anything is made: who may not make the rest may not take it away either. */
+static int check_capabilities(void)
+{
+	static const struct {
+		unsigned int number;
+		const char *name;
+		bool admin; /* CAP_SYS_ADMIN does, too */
+	} needed[] = {
+		{ CAP_NET_ADMIN, "CAP_NET_ADMIN", false },
+		{ CAP_BPF, "CAP_BPF", true },
+		{ CAP_PERFMON, "CAP_PERFMON", true }, /* for the verifier: pointers as in any program */
+	};
+
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		if (!has_capability(needed[i].number) &&
+		    !(needed[i].admin && has_capability(CAP_SYS_ADMIN)))
+			return shunt_err(-EPERM, "root has no %s here: run it on the host, not in a "
+						 "container, or give the container that",
+					 needed[i].name);
+	return 0;
+}
+
 int shunt_up(const struct shunt_where *where, const struct shunt_up_options *options)
 {
 	_cleanup_close_ int lock = -1;
@@ -382,7 +415,9 @@ int shunt_up(const struct shunt_where *where, const struct shunt_up_options *opt
 	lock = begin(&s, where);
 	if (lock < 0)
 		return lock;
-	r = up_locked(&s, options, lock);
+	r = check_capabilities();
+	if (!r)
+		r = up_locked(&s, options, lock);
 	instance_release(&s);
 	if (r)
 		pin_prune(s.dir);

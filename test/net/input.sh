@@ -162,11 +162,59 @@ others() {
 	ctl up -i c0 --table 3021 --pref 900 >/dev/null
 }
 
+# root_without CAPABILITIES COMMAND...: as root of a container has it
+root_without() {
+	in_ns gw setpriv --bounding-set "$1" --inh-caps "$1" "${@:2}"
+}
+
+# What people get wrong first, and what they need to be told.
+mistakes() {
+	lab_up
+	refuses 1 'no CAP_NET_ADMIN here' root_without -net_admin "$shuntctl" up -i c0
+	refuses 1 'no CAP_BPF here' root_without -bpf,-sys_admin "$shuntctl" up -i c0
+	refuses 1 'no CAP_PERFMON here' root_without -perfmon,-sys_admin "$shuntctl" up -i c0
+	refuses 1 "no such interface 'c0,u0': give -i once for each" ctl up -i c0,u0
+	refuses 2 "no argument 'c0'; try 'shuntctl up --help'" ctl up c0
+	refuses 1 'ip netns exec' \
+		in_ns gw unshare --mount sh -c "umount /sys/fs/bpf && exec $shuntctl up -i c0"
+	start blind gw unshare --mount sh -c "umount /sys/fs/bpf && exec $LAB_BUILD/shuntd"
+	wait_for 10 'grep -q "no bpf file system at /sys/fs/bpf" "$T/blind.err"'
+	stop blind
+	up
+	refuses 1 'there is no process 2147483647' ctl target add web adopt 2147483647 80
+	refuses 1 'not in this network namespace' ctl target add web adopt $$ 80
+	refuses 1 'no TCP socket listens on port 7777' ctl target add web listen 0.0.0.0:7777
+	same 'targets that were left behind' "$(ctl --json target list | jq length)" 0
+}
+
+# A target's name that is mistyped, or whose shuntd does not run.
+unserved() {
+	lab_up
+	up
+	ctl rule add 100 in tcp port 80 proxy wbe 2>"$T/said"
+	grep -q "'wbe' has no live socket, so flows of rule 100 pass (fail open)$" "$T/said"
+	start_ready shuntd gw "$LAB_BUILD/shuntd" -t web
+	ctl rule add 110 in tcp port 81 proxy wbe fail closed 2>"$T/said"
+	grep -q "flows of rule 110 are dropped (fail closed); 'web' has some$" "$T/said"
+	ctl rule add 120 in tcp port 82 proxy web 2>"$T/said"
+	same 'warnings about web' "$(grep -c warning "$T/said" || true)" 0
+	printf '%s\n' '100 in tcp proxy web' '200 in tcp proxy bew' >"$T/rules"
+	ctl apply -n "$T/rules" 2>"$T/said" >&2
+	same 'warnings of a dry run' "$(grep -c warning "$T/said" || true)" 0
+	ctl apply "$T/rules" 2>"$T/said" >&2
+	grep -q "'bew' has no live socket, so flows of rule 200 pass" "$T/said"
+	same 'warnings of apply' "$(grep -c warning "$T/said" || true)" 1
+	must_fail 1 "control-group" in_ns gw setpriv --reuid 1000 --regid 1000 --clear-groups \
+		"$shuntctl" proxy status -t web
+}
+
 check IN-01 'no root, no bpffs, no such interface, nothing up' surroundings
 check IN-02 'wrong words and options' usage
 check -t 90 IN-03 'wrong rules' rules_in_words
 check IN-04 'wrong rule files' rule_files
 check IN-05 'port in use, second daemon' ports
 check IN-06 'rules and tables of others' others
+check IN-07 'what people get wrong first' mistakes
+check IN-08 'a target without sockets is told when a rule names it' unserved
 
 story_run "$@"
