@@ -10,6 +10,7 @@
 
 #include "cleanup.h"
 #include "name.h"
+#include "rollback.h"
 
 static int read_group(struct shunt *s, int index, struct shunt_hop_group *out)
 {
@@ -303,7 +304,10 @@ int shunt_hop_group_del(struct shunt *s, const char *group)
 	index = open_group(s, group, &g, false);
 	if (index < 0)
 		return index;
-	r = shunt_rules_read(s, &rules);
+	/* Rules that may come back name it by its place. */
+	r = rollback_check_none(s);
+	if (!r)
+		r = shunt_rules_read(s, &rules);
 	for (size_t i = 0; i < rules.n && !r; i++)
 		if (rules.v[i].action == SHUNT_ACT_ROUTE && !strcmp(rules.v[i].via_group, group))
 			r = shunt_err(-EBUSY, "group '%s' is used by rule %u", group,

@@ -9,6 +9,7 @@
 #include "instance.h"
 #include "name.h"
 #include "pin.h"
+#include "rollback.h"
 #include "rule_grammar.h"
 #include "target.h"
 
@@ -235,7 +236,10 @@ int shunt_target_del(struct shunt *s, const char *name)
 	target = shunt_target_find(s, name);
 	if (target == -ENOENT)
 		return shunt_err(-ENOENT, "there is no target '%s'", name);
-	r = target < 0 ? target : shunt_rules_read(s, &rules);
+	/* Rules that may come back name it by its place. */
+	r = target < 0 ? target : rollback_check_none(s);
+	if (!r)
+		r = shunt_rules_read(s, &rules);
 	for (size_t i = 0; i < rules.n && !r; i++)
 		if (rules.v[i].action == SHUNT_ACT_PROXY && !strcmp(rules.v[i].target, name))
 			r = shunt_err(-EBUSY, "target '%s' is used by rule %u", name,

@@ -101,9 +101,35 @@ confirmed() {
 	[[ ! -e /sys/fs/bpf/shunt ]]
 }
 
+# Rules that may come back name targets and groups of next hops by their places.
+needed_again() {
+	lab_up
+	web_server gw
+	up
+	ctl target add web listen 0.0.0.0:80
+	ctl hop add way 10.2.0.2
+	rules '100 in tcp to any port 80 proxy web' '110 in tcp to any port 81 route via @way'
+	echo '120 pass' >"$T/two"
+	ctl apply --confirm 600 "$T/two" >&2
+	must_fail 1 'waits for' ctl target del web
+	must_fail 1 'waits for' ctl hop del way
+	# Others are made meanwhile, and take no place that is needed.
+	ctl target add other listen 0.0.0.0:80
+	ctl hop add other 10.3.0.2
+	ctl confirm
+	ctl target del web
+	ctl hop del way
+	ctl target add web listen 0.0.0.0:80
+	rules '100 in tcp to any port 80 proxy web'
+	ctl apply --confirm 1 "$T/two" >&2
+	wait_for 5 'ctl rule list 2>/dev/null | says proxy'
+	same 'target' "$(ctl --json explain in c0 tcp 10.1.0.2:9 10.2.0.2:80 | jq -r .target.name)" web
+}
+
 check APPLY-01 'apply prints the difference and makes it' difference
 check APPLY-03 'rules come back from the kernel as they were given' kept_exactly
 check APPLY-04 'very long lists, very many audit rules' very_much
 check APPLY-02 'a change that nobody confirms is taken back' confirmed
+check APPLY-05 'what rules that may come back name stays' needed_again
 
 story_run "$@"
