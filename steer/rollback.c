@@ -2,8 +2,10 @@
 #include "rollback.h"
 
 #include <bpf/bpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -84,6 +86,25 @@ static void detach_from_terminal(void)
 		close(null);
 }
 
+/*
+ * What the caller got from others, such as the lock or the pipe of a script: nobody is to wait for
+ * its end here. Our own descriptors are closed on exec, all of them.
+ */
+static void close_inherited(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d))) {
+		int fd = atoi(entry->d_name), flags = fcntl(fd, F_GETFD);
+
+		if (fd > STDERR_FILENO && flags >= 0 && !(flags & FD_CLOEXEC))
+			close(fd);
+	}
+	if (d)
+		closedir(d);
+}
+
 static void wait_and_roll_back(struct shunt *s, __u32 id, uint32_t seconds)
 {
 	const struct timespec look = { .tv_nsec = LOOK_MS * 1000000L };
@@ -122,6 +143,7 @@ int rollback_arm(struct shunt *s, int old, uint32_t seconds, int lock)
 		return 0;
 	close(lock); /* of the parent: a copy would keep it locked */
 	detach_from_terminal();
+	close_inherited();
 	wait_and_roll_back(s, id, seconds);
 	_exit(0);
 }

@@ -126,10 +126,26 @@ needed_again() {
 	same 'target' "$(ctl --json explain in c0 tcp 10.1.0.2:9 10.2.0.2:80 | jq -r .target.name)" web
 }
 
+# A script that holds a lock, or whose output is read to its end, has ended when it has ended.
+holds_nothing() {
+	lab_up
+	up
+	rules '100 pass'
+	echo '110 pass' >"$T/two"
+	exec {lock}>"$T/lock"
+	flock "$lock"
+	ctl apply --confirm 600 "$T/two" >&2
+	exec {lock}>&-
+	wait_for 5 "flock -n '$T/lock' true"
+	must_fail 1 'waits for' ctl rule add 50 drop
+	ctl confirm
+}
+
 check APPLY-01 'apply prints the difference and makes it' difference
 check APPLY-03 'rules come back from the kernel as they were given' kept_exactly
 check APPLY-04 'very long lists, very many audit rules' very_much
 check APPLY-02 'a change that nobody confirms is taken back' confirmed
 check APPLY-05 'what rules that may come back name stays' needed_again
+check APPLY-06 'what waits to take a change back holds nothing of its caller' holds_nothing
 
 story_run "$@"
