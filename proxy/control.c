@@ -16,6 +16,7 @@ enum {
 	REQUEST_SECONDS = 5, /* for the whole request */
 	TAKE_SECONDS = 10,   /* for some of the answer */
 	WORKER_SECONDS = 5,
+	PAUSE_MS = 100,
 };
 
 /* ---- a client ---- */
@@ -167,6 +168,27 @@ static struct control_client *client_new(struct control *c, int fd)
 	return NULL;
 }
 
+/* Else the socket, where one waits, would have us look again at once and without end. */
+static void accept_failed(struct control *c, int error)
+{
+	static const struct timeval pause = { .tv_usec = 1000 * PAUSE_MS };
+
+	if (error != EMFILE && error != ENFILE && error != ENOMEM && error != ENOBUFS)
+		return;
+	event_del(c->accept);
+	event_add(c->resume, &pause);
+}
+
+static void accept_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct control *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (c->n_clients < CONTROL_CLIENTS)
+		event_add(c->accept, NULL);
+}
+
 static void client_came(evutil_socket_t fd, short what, void *arg)
 {
 	struct control *c = arg;
@@ -176,6 +198,8 @@ static void client_came(evutil_socket_t fd, short what, void *arg)
 	int conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)what;
+	if (conn < 0)
+		accept_failed(c, errno);
 	client = conn < 0 ? NULL : client_new(c, conn);
 	if (client)
 		client->is_root = !getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &peer, &len) &&
@@ -308,8 +332,9 @@ int control_start(struct control *c, struct supervisor *s, int fd)
 	*c = (struct control){ .supervisor = s, .fd = fd, .tag = c->tag };
 	c->last_waiting = &c->waiting;
 	c->accept = event_new(supervisor_base(s), fd, EV_READ | EV_PERSIST, client_came, c);
+	c->resume = event_new(supervisor_base(s), -1, 0, accept_again, c);
 	c->patience = event_new(supervisor_base(s), -1, 0, worker_is_silent, c);
-	return c->accept && c->patience ? 0 : -ENOMEM;
+	return c->accept && c->resume && c->patience ? 0 : -ENOMEM;
 }
 
 void control_open(struct control *c)
@@ -324,11 +349,14 @@ void control_stop(struct control *c)
 	c->asked_serial = 0; /* an answer that is under way is for nobody */
 	if (c->accept)
 		event_free(c->accept);
+	if (c->resume)
+		event_free(c->resume);
 	if (c->patience)
 		event_free(c->patience);
 	if (c->fd >= 0)
 		close(c->fd);
 	c->accept = NULL;
+	c->resume = NULL;
 	c->patience = NULL;
 	c->fd = -1;
 }

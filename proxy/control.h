@@ -48,7 +48,7 @@ struct control_client {
 struct control {
 	struct supervisor *supervisor;
 	int fd; /* -1: none */
-	struct event *accept;
+	struct event *accept, *resume; /* which pauses for want of descriptors */
 	struct control_client *clients;
 	uint32_t n_clients;
 	/* One question to a worker at a time, those that wait in order. */

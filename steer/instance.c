@@ -417,9 +417,15 @@ void shunt_set_impatient(struct shunt *s)
 	s->impatient = true;
 }
 
+/* That it cannot be looked at for want of a descriptor or of memory says nothing about it. */
+static bool is_want(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+}
+
 int shunt_is_current(const struct shunt *s)
 {
 	_cleanup_close_ int fd = get_pin(s, "", "instance");
 
-	return fd >= 0 && map_id(fd) == map_id(s->map.instance);
+	return fd < 0 ? is_want(fd) : map_id(fd) == map_id(s->map.instance);
 }

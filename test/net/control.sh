@@ -240,6 +240,43 @@ signal.pause()' "$(sock)"
 	alive hostile
 }
 
+# switches: how often the supervisor has gone to sleep
+switches() {
+	awk '/^voluntary_ctxt/ { print $2 }' "/proc/${PIDS[shuntd]}/status"
+}
+
+# Clients take all descriptors that there are: the supervisor waits for one, does not spin, and does
+# not take the instance for gone because it cannot be looked at.
+no_descriptors() {
+	local before first
+
+	lab_with_shuntd 4
+	hold 3 held
+	first=$(proxy list | jq -r '.[0].id')
+	prlimit --pid "${PIDS[shuntd]}" \
+		--nofile=$(($(find "/proc/${PIDS[shuntd]}/fd" -type l | wc -l) + 3)):
+	start clients gw python3 -c 'import signal, socket, sys
+clients = []
+for i in range(12):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    clients.append(s)
+print("ready", file=sys.stderr, flush=True)
+signal.pause()' "$(sock)"
+	wait_for 5 "grep -q ready $T/clients.err"
+	before=$(switches)
+	since=$EPOCHSECONDS
+	# shellcheck disable=SC2034 # in the condition
+	wait_for 10 "((EPOCHSECONDS > since + 2 && \$(switches) >= $before + 10))"
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 30 -c 5 >&2
+	stop clients
+	wait_for 10 '[[ $(proxy status | jq -r .state) == serving ]]'
+	same 'the first flow' "$(proxy list | jq -r '.[0].id')" "$first"
+	if says 'taken down' <"$T/shuntd.err"; then
+		fail 'the instance was taken for gone'
+	fi
+}
+
 # An answer that breaks off: no half a list, and a failure.
 broken_off() {
 	local path
@@ -289,6 +326,7 @@ check CTL-05 'two targets, one process, one socket' targets
 check CTL-06 'who may ask' permissions
 check CTL-07 'requests that are none' bad_requests
 check CTL-08 'clients that do not ask or do not read hold nobody up' hostile_clients
+check CTL-11 'clients that take all descriptors' no_descriptors
 check CTL-10 'an answer that breaks off' broken_off
 check CTL-09 'list and status under load' under_load
 
