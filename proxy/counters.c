@@ -25,34 +25,41 @@ const char *counter_name(enum counter counter)
 	return counter_names[counter];
 }
 
-static uint64_t sum(const struct counters *const *threads, size_t n, size_t at)
+/* Who has ended was accepted before: so what has ended is read first. */
+void counters_read(const struct counters *c, uint64_t v[COUNTER_MAX],
+		   uint64_t ended[FLOW_REASON_MAX])
 {
-	uint64_t total = 0;
+	for (int i = 0; i < FLOW_REASON_MAX; i++)
+		ended[i] = atomic_load_explicit(&c->ended[i], memory_order_acquire);
+	for (int i = 0; i < COUNTER_MAX; i++)
+		v[i] = atomic_load_explicit(&c->v[i], memory_order_relaxed);
+}
 
-	for (size_t i = 0; i < n; i++) {
-		const _Atomic uint64_t *c = (const void *)((const char *)threads[i] + at);
-
-		total += atomic_load_explicit(c, memory_order_relaxed);
-	}
-	return total;
+static void add(uint64_t *to, const uint64_t *from, int n)
+{
+	for (int i = 0; i < n; i++)
+		to[i] += from[i];
 }
 
 size_t counters_format(char *buf, size_t size, const struct counters *const *threads, size_t n)
 {
-	uint64_t accepted = sum(threads, n, offsetof(struct counters, v[COUNT_ACCEPTED]));
-	uint64_t ended[FLOW_REASON_MAX];
-	uint64_t active = accepted;
+	uint64_t v[COUNTER_MAX] = {}, ended[FLOW_REASON_MAX] = {}, active;
 	size_t len = 0;
 
-	for (int i = 0; i < FLOW_REASON_MAX; i++) {
-		ended[i] = sum(threads, n, offsetof(struct counters, ended[i]));
-		active -= ended[i];
+	for (size_t i = 0; i < n; i++) {
+		uint64_t its_v[COUNTER_MAX], its_ended[FLOW_REASON_MAX];
+
+		counters_read(threads[i], its_v, its_ended);
+		add(v, its_v, COUNTER_MAX);
+		add(ended, its_ended, FLOW_REASON_MAX);
 	}
+	active = v[COUNT_ACCEPTED];
+	for (int i = 0; i < FLOW_REASON_MAX; i++)
+		active -= ended[i];
 	len += (size_t)snprintf(buf, size, "active=%llu", (unsigned long long)active);
 	for (int i = 0; i < COUNTER_MAX && len < size; i++)
-		len += (size_t)snprintf(
-			buf + len, size - len, " %s=%llu", counter_names[i],
-			(unsigned long long)sum(threads, n, offsetof(struct counters, v[i])));
+		len += (size_t)snprintf(buf + len, size - len, " %s=%llu", counter_names[i],
+					(unsigned long long)v[i]);
 	for (int i = 0; i < FLOW_REASON_MAX && len < size; i++)
 		len += (size_t)snprintf(buf + len, size - len, " ended_%s=%llu", reason_names[i],
 					(unsigned long long)ended[i]);

@@ -72,12 +72,16 @@ struct counters {
 	_Atomic uint64_t ended[FLOW_REASON_MAX];
 };
 
-/* Only the owner adds, so no locked instruction is needed. */
+/* Only the owner adds, so no locked instruction is needed. Released: see counters_read(). */
 static inline void count_add(_Atomic uint64_t *c, uint64_t n)
 {
 	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
-			      memory_order_relaxed);
+			      memory_order_release);
 }
+
+/* In any thread: a copy in which no more have ended than were accepted. */
+void counters_read(const struct counters *c, uint64_t v[COUNTER_MAX],
+		   uint64_t ended[FLOW_REASON_MAX]);
 
 const char *flow_reason_name(enum flow_reason reason);
 const char *counter_name(enum counter counter);

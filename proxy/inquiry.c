@@ -19,21 +19,14 @@ static void answer(struct inquiry *q, const struct worker_answer *head, size_t v
 		return;
 }
 
-static void thread_view(struct thread_view *out, const struct counters *c)
-{
-	for (int i = 0; i < COUNTER_MAX; i++)
-		out->v[i] = atomic_load_explicit(&c->v[i], memory_order_relaxed);
-	for (int i = 0; i < FLOW_REASON_MAX; i++)
-		out->ended[i] = atomic_load_explicit(&c->ended[i], memory_order_relaxed);
-}
-
 void inquiry_status(struct inquiry *q, uint64_t tag)
 {
 	struct worker_answer head = { .verb = WORKER_STATUS, .n = q->n_loops,
 				     .tag = tag };
+	struct thread_view *views = q->message.views.threads;
 
 	for (uint32_t i = 0; i < q->n_loops; i++)
-		thread_view(&q->message.views.threads[i], &q->loops[i]->counters);
+		counters_read(&q->loops[i]->counters, views[i].v, views[i].ended);
 	answer(q, &head, q->n_loops * sizeof(struct thread_view));
 }
 
