@@ -265,8 +265,8 @@ print("ready", file=sys.stderr, flush=True)
 signal.pause()' "$(sock)"
 	wait_for 5 "grep -q ready $T/clients.err"
 	before=$(switches)
-	since=$EPOCHSECONDS
 	# shellcheck disable=SC2034 # in the condition
+	since=$EPOCHSECONDS
 	wait_for 10 "((EPOCHSECONDS > since + 2 && \$(switches) >= $before + 10))"
 	in_ns cl "$flowgen" client "$SV_U:7000" -n 30 -c 5 >&2
 	stop clients
