@@ -168,10 +168,9 @@ static void *writer_main(void *arg)
 	}
 }
 
-int flowlog_writer_start(struct flowlog_writer *w, int to, _Atomic uint64_t *lost)
+int flowlog_writer_open(struct flowlog_writer *w, int to)
 {
 	int fds[2];
-	int r;
 
 	/* O_DIRECT: packets, so that lines of several threads stay whole. */
 	if (pipe2(fds, O_DIRECT | O_CLOEXEC) < 0)
@@ -179,16 +178,15 @@ int flowlog_writer_start(struct flowlog_writer *w, int to, _Atomic uint64_t *los
 	fcntl(fds[1], F_SETFL, O_DIRECT | O_NONBLOCK);
 	fcntl(fds[1], F_SETPIPE_SZ, LOG_PIPE_SIZE);
 	w->to = to;
-	w->lost = lost;
 	w->read_fd = fds[0];
 	w->write_fd = fds[1];
-	r = pthread_create(&w->thread, NULL, writer_main, w);
-	if (r) {
-		close(fds[0]);
-		close(fds[1]);
-		return -r;
-	}
 	return 0;
+}
+
+int flowlog_writer_start(struct flowlog_writer *w, _Atomic uint64_t *lost)
+{
+	w->lost = lost;
+	return -pthread_create(&w->thread, NULL, writer_main, w);
 }
 
 void flowlog_writer_stop(struct flowlog_writer *w)

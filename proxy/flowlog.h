@@ -44,8 +44,13 @@ struct flowlog_writer {
 	pthread_t thread;
 };
 
-/* *lost outlives the writer. */
-int flowlog_writer_start(struct flowlog_writer *w, int to, _Atomic uint64_t *lost);
+/*
+ * The pipe alone, while privileged: what others have of the user's pipes (another worker to splice
+ * through, any program) counts against fs.pipe-user-pages-soft, beyond which one holds two packets.
+ */
+int flowlog_writer_open(struct flowlog_writer *w, int to);
+/* The thread. *lost outlives it. */
+int flowlog_writer_start(struct flowlog_writer *w, _Atomic uint64_t *lost);
 /* Write what is left, but wait no longer than a moment for a reader that has stopped. */
 void flowlog_writer_stop(struct flowlog_writer *w);
 

@@ -356,15 +356,26 @@ static int make_helpers(struct worker *w)
 	return r < 0 ? shunt_err(r, "cannot make a worker thread: %s", strerror(-r)) : 0;
 }
 
-static int start_writers(struct worker *w)
+static int open_writers(struct worker *w)
 {
 	for (int i = 0; i < 2; i++) {
 		int to = STDOUT_FILENO + i;
-		int r = flowlog_writer_start(&w->writers[i], to, &w->shared.log_lost);
+		int r = flowlog_writer_open(&w->writers[i], to);
+
+		if (r < 0)
+			return shunt_err(r, "cannot make a pipe: %s", strerror(-r));
+		w->shared.log_fds[to] = w->writers[i].write_fd;
+	}
+	return 0;
+}
+
+static int start_writers(struct worker *w)
+{
+	for (int i = 0; i < 2; i++) {
+		int r = flowlog_writer_start(&w->writers[i], &w->shared.log_lost);
 
 		if (r < 0)
 			return shunt_err(r, "cannot start a thread: %s", strerror(-r));
-		w->shared.log_fds[to] = w->writers[i].write_fd;
 	}
 	return 0;
 }
@@ -420,6 +431,8 @@ static int start(struct worker *w)
 	r = make_loops(w);
 	if (!r)
 		r = init_inquiry(w);
+	if (!r)
+		r = open_writers(w);
 	if (!r)
 		r = privileges_drop(config->settings->user);
 	if (!r)
