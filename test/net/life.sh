@@ -131,6 +131,13 @@ foreign_objects() {
 	lab_mark
 }
 
+# comes_up NAME: with all that the kernel adds on its own a moment later
+comes_up() {
+	ip -n gw link set "$1" up
+	wait_for 20 "ip -n gw -6 route show table local dev '$1' | says '^anycast fe80::'"
+	wait_for 20 "ip -n gw -6 route show table local dev '$1' | says '^local fe80::'"
+}
+
 odd_names() {
 	local name
 
@@ -140,9 +147,8 @@ odd_names() {
 	web_server sv
 	for name in eth0.100 abcdefghijklmno c0:1@x; do
 		ip -n gw link set c0 down
-		ip -n gw link set c0 name "${name}" 2>/dev/null || { ip -n gw link set c0 up; continue; }
-		ip -n gw link set "$name" up
-		wait_for 5 "ip -n gw -6 addr show dev '$name' scope link | says fe80"
+		ip -n gw link set c0 name "${name}" 2>/dev/null || { comes_up c0; continue; }
+		comes_up "$name"
 		snapshot gw >"$T/named"
 		ctl up -i "$name" --hook "$HOOK" >/dev/null
 		rules "100 in on $name tcp to any port 80 proxy"
@@ -156,8 +162,7 @@ odd_names() {
 		assert_same_state "$T/named" "$T/now"
 		ip -n gw link set "$name" down
 		ip -n gw link set "$name" name c0
-		ip -n gw link set c0 up
-		wait_for 5 "ip -n gw -6 addr show dev c0 scope link | says fe80"
+		comes_up c0
 	done
 	lab_mark
 }
