@@ -162,6 +162,30 @@ described_reasons() {
 		"$(sed -n '/^| end |/,/^$/p' "$ROOT/docs/operations.md" | grep '^| `')"
 }
 
+described_counters_of_shuntd() {
+	local rows
+
+	rows=$(rows_of_macro "$ROOT/proxy/counters.h" COUNTERS)
+	same 'counters of shuntd' "$(wc -l <<<"$rows")" \
+		"$(sed -n '/define COUNTERS(X)/,/^$/p' \
+			"$ROOT/proxy/counters.h" | grep -cE '^\s+X\(')"
+	same_lists 'counters of shuntd in counters.h and operations.md' "$rows" \
+		"$(sed -n '/^| counter | of a thread/,/^$/p' "$ROOT/docs/operations.md" | grep '^| `')"
+}
+
+# The tables of fixed size are most of it, so it is much the same on every machine.
+described_memory() {
+	local said is
+
+	said=$(grep -oE '[0-9]+ MB for an instance without rules' "$ROOT/docs/operations.md" |
+		cut -d' ' -f1)
+	"$SHUNTCTL" up -f /dev/null
+	is=$(("$("$SHUNTCTL" --json status | jq .memory.all)" / 1000000))
+	"$SHUNTCTL" down
+	at_most "MB of an instance, where $said are said" $is $((said * 5 / 4))
+	at_least "MB of an instance, where $said are said" $is $((said * 3 / 4))
+}
+
 described_findings() {
 	same_lists 'findings in shunt.h and rules.md' \
 		"$(rows_of_macro "$ROOT/include/shunt/shunt.h" SHUNT_FINDINGS)" \
@@ -193,6 +217,7 @@ described_json() {
 		"$(keys_of . apply -n "$T/other"; keys_of '.sets[0]' apply -n "$T/other")" \
 		"$(row_of apply)"
 	same_lists 'keys of rule check' "$(keys_of '.[0]' rule check)" "$(row_of 'rule check')"
+	same_lists 'keys of status' "$(keys_of . status)" "$(row_of status)"
 	same_lists 'keys of explain' \
 		"$(keys_of . explain in d0 tcp 10.0.0.1:1 10.0.0.2:2)" "$(row_of explain)"
 	"$SHUNTCTL" down
@@ -227,6 +252,27 @@ named_files() {
 			grep -q "^$path/ " "$ROOT/README.md" ||
 			fail "the README's tree does not name '$path/'"
 	done
+}
+
+# headings FILE: as links to them are written
+headings() {
+	sed -nE '/^```/,/^```/d; s/^#+ +//p' "$1" | tr '[:upper:]' '[:lower:]' |
+		sed -E 's/[^a-z0-9 _-]//g; s/ /-/g'
+}
+
+# Headings that the docs link to exist.
+named_headings() {
+	local doc path heading n=0
+
+	for doc in "${DOCS[@]}"; do
+		while IFS='#' read -r path heading; do
+			n=$((n + 1))
+			path=${path:+${doc%/*}/$path}
+			headings "${path:-$doc}" | says -xF -- "$heading" ||
+				fail "${doc##*/} links to '#$heading' of '${path:-$doc}', which is not there"
+		done < <(grep -oE '\]\([^):]*#[^):]+\)' "$doc" | tr -d '()]')
+	done
+	at_least 'links' $n 5
 }
 
 # ---- commands ----------------------------------------------------------------------------------
@@ -354,8 +400,11 @@ check DOC-04 'every counter is described' described_counters
 check DOC-05 'every reason for the end of a flow is described' described_reasons
 check DOC-06 'every map is described' described_maps
 check DOC-19 'every kind of finding of rule check is described' described_findings
-check DOC-20 'every key of JSON about rules is described' described_json
+check DOC-21 'every counter of shuntd is described' described_counters_of_shuntd
+check DOC-22 'the memory that an instance takes is as said' described_memory
+check DOC-20 'every key of JSON is described' described_json
 check DOC-07 'every file the docs name exists' named_files
+check DOC-23 'every heading the docs link to exists' named_headings
 check DOC-08 'every command of the docs exists' commands_exist
 check DOC-09 'every rule of the docs is accepted' rules_are_accepted
 check DOC-10 'the code of the README compiles' readme_code

@@ -114,8 +114,67 @@ users() {
 	decides 210 in x0 udp 10.3.0.2:9 10.2.0.2:53
 }
 
+# container: one behind a bridge of the gateway, masqueraded, as Docker does it
+container() {
+	_ns_up ct
+	ip -n gw -batch - <<-END
+		link add docker0 type bridge
+		addr add 172.17.0.1/16 dev docker0
+		link set docker0 up
+	END
+	ip link add v0 netns gw type veth peer name eth0 netns ct
+	ip -n gw link set v0 master docker0 up
+	ip -n ct -batch - <<-END
+		addr add 172.17.0.2/16 dev eth0
+		link set eth0 up
+		route add default via 172.17.0.1
+	END
+	in_ns gw nft -f - <<-END
+		table ip nat {
+			chain post {
+				type nat hook postrouting priority 100;
+				ip saddr 172.17.0.0/16 oifname != "docker0" masquerade
+			}
+		}
+	END
+	wait_for 10 "ip -n gw -6 addr show dev docker0 scope link | says fe80"
+	wait_for 10 '! ip -n gw -6 addr show tentative | says inet6'
+	wait_for 10 "ip -n gw -6 addr show dev v0 scope link | says fe80"
+	lab_mark
+}
+
+# out PORT: what the container gets from the server
+out() {
+	in_ns ct curl -sS --noproxy '*' --max-time 60 "http://$SV:$1/hello"
+}
+
+containers() {
+	family 4
+	lab_up
+	container
+	web_server sv
+	same 'answer without a fence' "$(out 8080)" 'hello from sv'
+	follow containers.md
+	same 'answer of what is allowed' "$(out 80)" 'hello from sv'
+	same 'source that the server saw' "$(tail -n 1 "$T/sv.access" | cut -d' ' -f1)" "$GW_U"
+	must_fail 7 'connect|refused' out 8080
+	same 'flows that were refused' "$(rule_flows 900)" 1
+	decides 10 in docker0 udp 172.17.0.2:9 10.2.0.53:53
+	decides 100 in docker0 tcp 172.17.0.2:9 203.0.113.9:443
+	decides 900 in docker0 tcp 172.17.0.2:9 203.0.113.8:443
+	decides 900 in docker0 udp 172.17.0.2:9 10.2.0.2:443
+	decides 900 in docker0 tcp 172.17.0.2:9 172.17.0.1:22
+	in_ns gw sysctl -q -w net.ipv4.conf.docker0.forwarding=0
+	same 'answer without forwarding' "$(out 80)" 'hello from sv'
+	in_ns gw sysctl -q -w net.ipv4.conf.docker0.forwarding=1
+	becomes 'proxied flows' 2 proxied accepted
+	stop shuntd
+	must_fail 28 'tim' in_ns ct curl -sS --noproxy '*' --max-time 2 "http://$SV/hello"
+}
+
 check -t 180 PAGE-01 'a gateway with the web proxied and the rest routed' gateway
 check -t 120 PAGE-02 'a LAN with two uplinks by set' uplinks
 check -t 120 PAGE-03 'a host that proxies some users only' users
+check -t 120 PAGE-04 'a container whose egress is fenced' containers
 
 story_run "$@"

@@ -31,7 +31,7 @@ main() {
 		ip "$family" -d route show table all | sed -E 's/ expires [0-9]+sec//' | sort |
 			sed "s/^/route $family: /"
 	done
-	show link ip -o -d link
+	show link ip -o -d link | sed -E 's/(_timer) +[0-9.]+/\1/g' # of bridges and their ports
 	while read -r dev; do
 		show "addr $dev" ip -o addr show dev "$dev"
 		show "qdisc $dev" tc qdisc show dev "$dev"
