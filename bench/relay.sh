@@ -16,6 +16,8 @@ KEEP=
 DOCS=
 WAYS=()
 COMMAND='sudo bench/relay.sh' # with the options that matter for the figures
+# Memory first, while the proxy is fresh.
+loads=(idle-5000 requests-1 one-cpu-1 requests-64 up-1 up-4 down-1 down-4 connections-64)
 TOOLS=
 REPORT=$SOURCE/bench/report.py # --line of it says what was measured
 
@@ -26,8 +28,8 @@ REPORT=$SOURCE/bench/report.py # --line of it says what was measured
 
 usage() {
 	cat <<-END
-	usage: sudo bench/relay.sh [--short] [--peers] [--rounds N] [--ways WAY,...] [--out DIR]
-	                           [--build DIR] [--keep] [--docs]
+	usage: sudo bench/relay.sh [--short] [--peers] [--rounds N] [--ways WAY,...] [--loads LOAD,...]
+	                           [--out DIR] [--build DIR] [--keep] [--docs]
 
 	Measure TCP flows through shuntd beside plain forwarding, between network namespaces of its
 	own: throughput, connections, latency, CPU time, memory, system calls. Prints tables.
@@ -38,6 +40,8 @@ usage() {
 	  --ways LIST   these only; direct, the base of all ratios, is always among them:
 	$(printf '%s ' "${default_ways[@]}" "${peer_ways[@]}" | fold -s -w 70 |
 		sed 's/^/                  /')
+	  --loads LIST  these only:
+	$(printf '%s ' "${loads[@]}" | fold -s -w 70 | sed 's/^/                  /')
 	  --out DIR     where relay.json, with all that was measured, goes (build/bench/results)
 	  --build DIR   where to build (build/)
 	  --keep        keep what is there in the build directory: do not configure and build
@@ -53,13 +57,14 @@ usage_error() {
 }
 
 parse_arguments() {
-	local list='' way
+	local list='' these='' way load
 
 	while (($#)); do
 		case $1 in
-		--rounds | --ways | --out | --build) (($# > 1)) || usage_error "$1: needs a value" ;;&
+		--rounds | --ways | --loads | --out | --build) (($# > 1)) || usage_error "$1: needs a value" ;;&
 		--rounds) ROUNDS=$2 COMMAND+=" $1 $2"; shift ;;
 		--ways) list=$2 COMMAND+=" $1 $2"; shift ;;
+		--loads) these=$2 COMMAND+=" $1 $2"; shift ;;
 		--out) OUT=$(realpath -m "$2"); shift ;;
 		--build) BUILD=$(realpath -m "$2"); shift ;;
 		--short) SHORT=yes COMMAND+=" $1" ;;
@@ -71,6 +76,12 @@ parse_arguments() {
 		esac
 		shift
 	done
+	if [[ $these ]]; then
+		for load in ${these//,/ }; do
+			[[ " ${loads[*]} " == *" $load "* ]] || usage_error "--loads '$load': no such load"
+		done
+		IFS=, read -ra loads <<<"$these"
+	fi
 	ROUNDS=${ROUNDS:-$([[ $SHORT ]] && echo 3 || echo 5)}
 	[[ $ROUNDS =~ ^[1-9][0-9]{0,2}$ ]] || usage_error "--rounds '$ROUNDS': not from 1 to 999"
 	TOOLS=$BUILD/bench
@@ -132,9 +143,6 @@ install_peers() {
 }
 
 # ---- what is measured -----------------------------------------------------------------------
-
-# Memory first, while the proxy is fresh.
-loads=(idle-5000 requests-1 one-cpu-1 requests-64 up-1 up-4 down-1 down-4 connections-64)
 
 # load_arguments LOAD: for relay-load
 load_arguments() {
@@ -215,7 +223,7 @@ all_calls() {
 	local load
 
 	for load in connections-64 requests-1 requests-64; do
-		count_calls "$2" "$load" "$3"
+		[[ " ${loads[*]} " != *" $load "* ]] || count_calls "$2" "$load" "$3"
 	done
 }
 

@@ -56,6 +56,8 @@ enum flow_reason {
 	X(BYTE_PAUSES, "byte_pauses", "times reading paused at a limit of bytes")               \
 	X(SOURCES_FULL, "sources_full", "connections whose source no limit had room to count")  \
 	X(GUARD_FULL, "guard_full", "connections the loop guard had no room for")               \
+	X(BUSY_POLLS, "busy_polls", "times a thread asked for events for a while (busy-poll)")   \
+	X(BUSY_HITS, "busy_hits", "of these, those that need not have slept: some came")         \
 	X(LEARNED, "learned", "destinations that the supervisor was asked to put into a set")   \
 	X(LEARN_LOST, "learn_lost", "destinations that were not, because it did not keep up")   \
 	X(LOG_DROPPED, "log_dropped", "flow lines and messages nobody read in time")

@@ -193,9 +193,27 @@ static void reap(struct loop *l)
 	}
 }
 
+static int wait_for_events(struct loop *l)
+{
+	int timeout = patience(l);
+	int n = -EAGAIN;
+
+	if (timeout)
+		n = busy_poll(&l->busy_poll, &l->shared->busy_polls, l->epoll_fd, l->events,
+			      LOOP_EVENTS);
+	if (n >= 0)
+		count_add(&l->counters.v[COUNT_BUSY_POLLS], 1);
+	if (n > 0)
+		count_add(&l->counters.v[COUNT_BUSY_HITS], 1);
+	else
+		n = epoll_wait(l->epoll_fd, l->events, LOOP_EVENTS, timeout);
+	busy_poll_turn(&l->busy_poll, n);
+	return n;
+}
+
 static void run_turn(struct loop *l)
 {
-	int n = epoll_wait(l->epoll_fd, l->events, LOOP_EVENTS, patience(l));
+	int n = wait_for_events(l);
 
 	l->now = clock_ms();
 	for (int i = 0; i < n; i++)

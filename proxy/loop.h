@@ -22,6 +22,7 @@
 #include <sys/epoll.h>
 #include <sys/queue.h>
 
+#include "busy_poll.h"
 #include "counters.h"
 #include "fast_open.h"
 #include "flow.h"
@@ -71,6 +72,7 @@ struct loop {
 	struct alarm linger; /* while a flow waits for its last bytes to be acknowledged */
 	struct watch commands;
 	TAILQ_HEAD(, alarm) alarms; /* those that are set: a handful */
+	struct busy_poll busy_poll;
 	int epoll_fd;
 	int command_fd;	     /* eventfd, written by the main thread */
 	_Atomic int command; /* enum loop_command */

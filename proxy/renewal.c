@@ -139,6 +139,7 @@ static void finish(struct renewal *r)
 		max = renewal_max_flows(of->flow_fds, &r->settings);
 	atomic_store(&of->shared->max_connections, max);
 	atomic_store(&of->shared->held_most, shared_held_most(&r->settings, of->n_loops));
+	atomic_store(&of->shared->busy_polls.us, r->settings.busy_poll);
 	*of->settings = r->settings;
 	r->settings = old;
 	discard(r); /* what was in force until now */

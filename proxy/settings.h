@@ -151,6 +151,7 @@ struct settings {
 	uint32_t max_connections; /* 0: what the descriptor limit allows */
 	uint32_t buffers; /* MiB */
 	uint32_t backlog;
+	uint32_t busy_poll; /* us */
 	uint32_t original_destination; /* enum destination_mode */
 	struct target_settings **targets; /* at least one; names differ */
 	uint32_t n_targets;

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "busy_poll.h"
 #include "guard.h"
 #include "pipe_pool.h"
 #include "settings.h"
@@ -17,6 +18,7 @@ struct shared {
 	enum destination_mode destination;
 	struct guard guard;
 	struct pipe_limit pipes;
+	struct busy_polls busy_polls;
 	_Atomic uint32_t connections;
 	_Atomic uint32_t max_connections; /* settings change it, and the next */
 	_Atomic uint64_t held_most; /* by each thread for slow receivers, before it gives less */

@@ -417,6 +417,7 @@ static int start(struct worker *w)
 	w->shared.mark = config->mark;
 	w->shared.channel = config->channel;
 	w->shared.destination = (enum destination_mode)config->settings->original_destination;
+	busy_polls_init(&w->shared.busy_polls, config->settings->busy_poll, config->n_loops);
 	w->shared.held_most = shared_held_most(config->settings, config->n_loops);
 	r = set_signals(w);
 	if (!r)
