@@ -6,10 +6,16 @@
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
+# syns_again NS: SYNs that were sent again there
+syns_again() {
+	nsenter --net="/run/netns/$1" nstat -asz TcpExtTCPSynRetrans |
+		awk '$1 == "TcpExtTCPSynRetrans" { print $2 }'
+}
+
 # The server closes first, so the gateway's side of the client's connection is in TIME_WAIT
 # when the client comes back with the same source port.
 time_wait() {
-	local mode=$1 special=$3 n=1000
+	local mode=$1 special=$3 n=1000 early
 
 	[[ -z $LAB_FAST ]] || n=200
 	family "$2"
@@ -34,10 +40,13 @@ time_wait() {
 	at_least 'SYNs that met a TIME_WAIT' "$(counter steer_timewait)" $((n * 9 / 10))
 	# A SYN whose numbers TIME_WAIT does not take is sent again, but at once (Linux: 2 ticks).
 	at_most 'SYNs in all' $(($(counter steer_timewait) + $(counter steer_new))) $((n * 11 / 10))
-	# They did not wait for the timer of their SYN, which is 1 s. (One of some ten thousand does, for
-	# a reason not found yet; none waits twice.)
-	at_most 'slowest of 99 %, ms' "$(jq '.p99_ms | floor' "$T/report")" 990
-	say "slowest of all, ms: $(jq '.max_ms | floor' "$T/report")"
+	# They did not wait for the timer of their SYN, which is 1 s, but for those whose SYN came when
+	# the connection before was not in TIME_WAIT yet, or from us to the server's. The kernel drops
+	# it then (docs/architecture.md). Such a SYN is counted as a packet of that connection.
+	early=$((n + $(syns_again cl) - $(counter steer_timewait) - $(counter steer_new)))
+	say "SYNs before TIME_WAIT: $early; slowest, ms: $(jq '.max_ms | floor' "$T/report")"
+	at_most 'flows that waited for a SYN' "$(jq .timeouts "$T/report")" \
+		$((early + $(syns_again gw)))
 }
 
 # A service of the gateway itself on the same port must not get a client's connection to

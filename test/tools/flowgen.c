@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,15 +283,30 @@ static int run_hold(struct options *o, uint64_t count)
 struct times {
 	uint64_t *ns;
 	size_t n, max;
+	uint64_t timeouts; /* flows that were slow because something had to be sent again */
 };
+
+/* Linux waits so long for the answer to a SYN (TCP_TIMEOUT_INIT), up to a tick. */
+#define SYN_TIMEOUT_NS 990000000ULL
+
+static bool has_sent_again(const struct flow *f)
+{
+	struct tcp_info info = { .tcpi_total_retrans = 0 };
+	socklen_t len = sizeof(info);
+
+	return !getsockopt(f->fd, IPPROTO_TCP, TCP_INFO, &info, &len) && info.tcpi_total_retrans;
+}
 
 static void note_time(struct fleet *fleet, const struct flow *f)
 {
 	struct times *t = fleet->arg;
+	uint64_t took = now_ns() - f->started;
 
 	explain_failure(fleet, f);
-	if (f->result == FLOW_OK && t->n < t->max)
-		t->ns[t->n++] = now_ns() - f->started;
+	if (f->result != FLOW_OK || t->n == t->max)
+		return;
+	t->ns[t->n++] = took;
+	t->timeouts += took >= SYN_TIMEOUT_NS && has_sent_again(f);
 }
 
 static int by_value(const void *a, const void *b)
@@ -307,11 +323,12 @@ static double percentile_ms(const struct times *t, unsigned int percent)
 
 static void report_times(const struct fleet *fleet, struct times *t)
 {
-	char more[128];
+	char more[160];
 
 	qsort(t->ns, t->n, sizeof(*t->ns), by_value);
-	snprintf(more, sizeof(more), ",\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f",
-		 percentile_ms(t, 50), percentile_ms(t, 99), percentile_ms(t, 100));
+	snprintf(more, sizeof(more),
+		 ",\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"timeouts\":%" PRIu64,
+		 percentile_ms(t, 50), percentile_ms(t, 99), percentile_ms(t, 100), t->timeouts);
 	report(fleet, more);
 }
 
