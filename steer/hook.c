@@ -8,6 +8,7 @@
 #include "device.h"
 #include "peer.h"
 #include "policy.h"
+#include "rollback.h"
 
 static struct attach attach_at(const struct shunt *s, int slot, const struct shunt_device *dev,
 			       enum attach_point point)
@@ -161,6 +162,9 @@ static int follow_rename(struct shunt *s, const char *name, bool *renamed)
 		return 0;
 	r = device_read(s, slot, &dev);
 	if (r || !strcmp(dev.name, name))
+		return r;
+	r = rollback_check_none(s); /* while one waits, rules cannot be compiled anew */
+	if (r)
 		return r;
 	other = device_find(s, name);
 	if (other > 0)

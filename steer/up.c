@@ -330,6 +330,9 @@ static int extend(struct shunt *s, const struct shunt_up_options *opt, int lock)
 		return 0;
 	while (done.n)
 		hook_undo(s, &done.v[--done.n]);
+	/* What has another name keeps it, and the next `up` finds nothing to follow. */
+	if (done.renamed)
+		rename_in_rules(s);
 	if (!had_accept_local)
 		restore_accept_local(s);
 	return r;

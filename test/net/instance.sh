@@ -86,11 +86,43 @@ renamed() {
 	ip -n gw link set eth9 name c0
 }
 
+# decides WHAT DEVICE PRIORITY|null: of a flow that comes in there
+decides() {
+	same "$1" "$(ctl --json explain in "$2" tcp 10.1.0.2:9 10.2.0.2:80 | jq .priority)" "$3"
+}
+
+# An `up` that fails has taken up the device's new name, so the rules go by it, too; but not while
+# they may come back.
+renamed_in_vain() {
+	lab_up
+	up
+	rules '100 in on c0 tcp to any port 80 drop'
+	decides 'the rule that decides' c0 100
+	ip -n gw link set c0 name eth9
+	echo '100 in to @nowhere drop' >"$T/bad"
+	must_fail 1 "no set 'nowhere'" ctl up -i eth9 -f "$T/bad"
+	decides 'what decides under another name' eth9 null
+	ip -n gw link set eth9 name c0
+	ctl up -i c0
+	decides 'the rule under its name' c0 100
+	ctl rule list >"$T/same"
+	ctl apply --confirm 600 "$T/same" >&2
+	ip -n gw link set c0 name eth9
+	must_fail 1 'waits for' ctl up -i eth9
+	ctl confirm
+	ctl up -i eth9
+	decides 'what decides once it is confirmed' eth9 null
+	ip -n gw link set eth9 name c0
+	ctl up -i c0
+	decides 'the rule at the end' c0 100
+}
+
 check INST-01 'two instances need two tables and leave each other alone' two_instances
 check INST-02 'up says so if the loopback device is down' loopback_down
 check INST-03 'parts of it are removed' broken
 for hook in tcx clsact; do
 	check "IF-03-$hook" "a renamed device is taken up again ($hook)" renamed $hook
 done
+check IF-03-fails 'a renamed device, and an up that fails' renamed_in_vain
 
 story_run "$@"
