@@ -49,6 +49,26 @@ void sockets_narrow(struct sockets *s, uint32_t n_loops)
 	s->n_loops = n_loops;
 }
 
+uint16_t sockets_port(const struct sockets *s)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct address a;
+
+	if (!s->fds || getsockname(s->fds[0][0], (struct sockaddr *)&sa, &len) < 0)
+		return 0;
+	address_from_sockaddr(&a, &sa);
+	return a.port;
+}
+
+void sockets_set_backlog(const struct sockets *s, uint32_t backlog)
+{
+	for (uint32_t i = 0; s->fds && i < sockets_count(s); i++)
+		for (int v6 = 0; v6 < 2; v6++)
+			if (s->fds[i][v6] >= 0)
+				listen(s->fds[i][v6], (int)backlog); /* it listens already */
+}
+
 static bool is_without_ipv6(int r)
 {
 	return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL;

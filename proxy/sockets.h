@@ -32,6 +32,10 @@ int sockets_open(struct sockets *s, const struct settings *settings, uint32_t n_
 void sockets_close(struct sockets *s);
 /* Only n_loops threads were meant: those behind are closed. */
 void sockets_narrow(struct sockets *s, uint32_t n_loops);
+/* Of the first, after which those of the others follow if they were asked for; 0 not known. */
+uint16_t sockets_port(const struct sockets *s);
+/* So many connections may wait from now on. */
+void sockets_set_backlog(const struct sockets *s, uint32_t backlog);
 /*
  * Put them into the targets, which are made where they are missing. -errno: said by libshunt, but
  * for the -EAGAIN of an impatient handle.

@@ -215,6 +215,20 @@ static int keep(struct supervisor *s, const struct takeover_item *item, int fd)
 	return r;
 }
 
+/* What the sockets are, and the settings say otherwise. */
+static void warn_ignored(const struct supervisor *s)
+{
+	const struct settings *set = s->settings;
+	uint16_t port = sockets_port(&s->sockets);
+
+	if (set->workers && set->workers != s->sockets.n_loops)
+		shunt_warn("workers %u: there are %u, as in the shuntd that is taken over; "
+			   "a restart changes that", set->workers, s->sockets.n_loops);
+	if (set->port && set->port != port)
+		shunt_warn("port %u: it is %u, as in the shuntd that is taken over; a restart "
+			   "changes that", set->port, port);
+}
+
 /* All items have come: is it all, and how many threads are there? */
 static int check(struct supervisor *s, const struct takeover_item *end)
 {
@@ -232,9 +246,7 @@ static int check(struct supervisor *s, const struct takeover_item *end)
 		return shunt_err(-EINVAL, "the shuntd that runs has another original-destination: "
 					  "restart it");
 	s->sockets.mark = end->mark;
-	if (set->workers && set->workers != end->thread)
-		shunt_warn("workers %u: there are %u, as in the shuntd that is taken over; "
-			   "a restart changes that", set->workers, end->thread);
+	warn_ignored(s);
 	return 0;
 }
 
@@ -288,6 +300,7 @@ void takeover_finish(struct supervisor *s)
 		shunt_warn("the shuntd before this one has ended by itself");
 	close(s->predecessor);
 	s->predecessor = -1;
+	sockets_set_backlog(&s->sockets, s->settings->backlog);
 	for (uint32_t i = 0; i < s->n_locks; i++)
 		lock_sign(&s->locks[i]);
 	shunt_info("taken over");

@@ -263,10 +263,14 @@ question_open() {
 
 # The number of threads is that of before, and is said.
 threads() {
-	lab_with_shuntd 4 --workers 3
-	start second gw "$LAB_BUILD/shuntd" --takeover --workers 1
+	lab_with_shuntd 4 --workers 3 --port 5000
+	start second gw "$LAB_BUILD/shuntd" --takeover --workers 1 --port 6000 --backlog 77
 	wait_for 5 "grep -q 'taken over' '$T/second.err'"
 	grep -q 'workers 1: there are 3' "$T/second.err"
+	grep -q 'port 6000: it is 5000' "$T/second.err"
+	same 'ports and their backlogs' \
+		"$(in_ns gw ss -Hltn | awk '{ sub(".*:", "", $4); print $4, $3 }' | sort -u | xargs)" \
+		'5000 77 5001 77 5002 77'
 	same threads "$(ctl --json proxy status 2>/dev/null | jq '.threads | length')" 3
 	in_ns cl "$flowgen" client "$SV_U:7000" -n 100 >&2
 	finish shuntd 5
