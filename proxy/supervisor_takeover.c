@@ -86,19 +86,30 @@ void supervisor_took_over(struct supervisor *s)
 
 /* ---- a successor of our own ---- */
 
+/* A handler of ours would tell the event loop of the process that we come from. */
+static void reset_signals(void)
+{
+	struct sigaction action;
+	sigset_t none;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		if (!sigaction(sig, NULL, &action) && action.sa_handler != SIG_IGN)
+			signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 static void __attribute__((noreturn)) become_successor(const struct supervisor *s)
 {
 	static char takeover[] = "--takeover";
 	const struct settings *set = s->settings;
 	char **argv = calloc((size_t)set->argc + 2, sizeof(*argv));
-	sigset_t none;
 	int n = 0;
 
 	for (int i = 0; argv && i < set->argc; i++)
 		if (strcmp(set->argv[i], takeover))
 			argv[n++] = set->argv[i];
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	reset_signals();
 	if (argv) {
 		argv[n] = takeover;
 		execv(s->program, argv);
@@ -109,6 +120,7 @@ static void __attribute__((noreturn)) become_successor(const struct supervisor *
 
 void supervisor_start_successor(struct supervisor *s)
 {
+	sigset_t all, before;
 	pid_t pid;
 
 	if (s->stopping || s->successor || !s->program) {
@@ -119,6 +131,8 @@ void supervisor_start_successor(struct supervisor *s)
 		return;
 	}
 	fflush(NULL);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
 	pid = fork();
 	if (!pid)
 		become_successor(s);
@@ -126,4 +140,5 @@ void supervisor_start_successor(struct supervisor *s)
 		shunt_warn("cannot start another shuntd: %s", strerror(errno));
 	else
 		s->successor = pid;
+	sigprocmask(SIG_SETMASK, &before, NULL);
 }

@@ -276,6 +276,30 @@ threads() {
 	finish shuntd 5
 }
 
+# A signal for the process that is started to take over is none for this one, also before the new
+# program runs in it.
+told_to_end_early() {
+	local pid
+
+	family 4
+	lab_up
+	flow_server
+	up
+	rules '100 in tcp to any port 7000 proxy fail closed'
+	start_ready shuntd gw env LATE_EXEC="$T/late" LD_PRELOAD="$LAB_TOOLS/late_exec.so" \
+		"$LAB_BUILD/shuntd"
+	kill -USR2 "${PIDS[shuntd]}"
+	wait_for 10 "[[ -s $T/late ]]"
+	pid=$(<"$T/late")
+	kill -TERM "$pid"
+	wait_for 10 "grep -q '^ShdPnd:[[:space:]]*0*$' /proc/$pid/status || [[ ! -e /proc/$pid ]]"
+	rm -f "$T/late"
+	wait_for 10 "grep -q 'was started to take over has ended' '$T/shuntd.err'"
+	same state "$(ctl --json proxy status 2>/dev/null | jq -r .state)" serving
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 50 >&2
+	stop_serving
+}
+
 # Flows that finish in old processes are listed, told of and killed with all others.
 old_flows() {
 	local pids worker
@@ -415,6 +439,7 @@ check UPGRADE-08 'flows of old processes are listed and killed' old_flows
 check UPGRADE-09 'sockets of old processes that are left over' old_socket
 check UPGRADE-12 'an old process that ends while it is asked' ends_while_asked
 check UPGRADE-10 'new settings during a takeover' reload_meanwhile
+check UPGRADE-13 'the new one is told to end before it runs' told_to_end_early
 check UPGRADE-05 'other settings of the new one' threads
 
 story_run "$@"
