@@ -172,9 +172,43 @@ containers() {
 	must_fail 28 'tim' in_ns ct curl -sS --noproxy '*' --max-time 2 "http://$SV/hello"
 }
 
+# denied FAMILY DELIVERY: input is denied by default, and accepted as operations.md says
+denied() {
+	local accept
+
+	accept=$(sed -nE 's/^nft add rule inet filter input (.*)/\1/p' "$ROOT/docs/operations.md")
+	family "$1"
+	DELIVER=$2
+	lab_up
+	web_server sv
+	up
+	rules '100 in tcp port 80 proxy fail closed'
+	shuntd
+	in_ns gw nft -f - <<-END
+		table inet filter {
+			chain input {
+				type filter hook input priority 0; policy drop;
+				meta l4proto ipv6-icmp accept
+				ct state established accept
+			}
+		}
+	END
+	must_fail 28 'tim' in_ns cl curl -g -sS --noproxy '*' --max-time 2 "http://$SV_U/hello"
+	# shellcheck disable=SC2086 # words of the rule
+	in_ns gw nft add rule inet filter input $accept
+	fetch_hello cl "http://$SV_U/hello"
+	becomes 'proxied flows' 1 proxied accepted
+	in_ns gw nft delete table inet filter
+}
+
 check -t 180 PAGE-01 'a gateway with the web proxied and the rest routed' gateway
 check -t 120 PAGE-02 'a LAN with two uplinks by set' uplinks
 check -t 120 PAGE-03 'a host that proxies some users only' users
 check -t 120 PAGE-04 'a container whose egress is fenced' containers
+for fam in 4 6; do
+	check PAGE-05-v$fam "a firewall that denies input (IPv$fam)" denied $fam rule
+	check PAGE-05-loopback-v$fam "a firewall that denies input, delivery by lo (IPv$fam)" \
+		denied $fam loopback
+done
 
 story_run "$@"
