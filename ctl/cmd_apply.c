@@ -16,7 +16,7 @@ struct apply_state {
 
 static const struct option_row apply_options[] = {
 	{ "dry-run", 'n', NULL, "print the difference, change nothing" },
-	{ "confirm", 0, "SECONDS", "take it back then unless 'shuntctl confirm' comes before" },
+	{ "confirm", 0, "SECONDS", "roll back after that time unless 'shuntctl confirm' is given" },
 	{},
 };
 
@@ -47,7 +47,7 @@ static int apply(const struct globals *g, const struct apply_state *a, struct sh
 	if (!r && !a->dry_run)
 		warn_unserved(s, config->rules.v, config->rules.n);
 	if (!r && a->confirm && !a->dry_run)
-		shunt_info("taken back in %u s unless 'shuntctl confirm' comes before",
+		shunt_info("rolled back in %u s unless 'shuntctl confirm' is given",
 			   a->confirm);
 	shunt_config_clear(&before);
 	return r;

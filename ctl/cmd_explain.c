@@ -55,7 +55,7 @@ struct explain_state {
 };
 
 static const struct option_row explain_options[] = {
-	{ "candidates", 0, "N", "show N earlier rules that do not match, the nearest (default 10)" },
+	{ "candidates", 0, "N", "show the N earlier rules that come closest (default 10)" },
 	{},
 };
 

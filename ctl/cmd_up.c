@@ -16,14 +16,14 @@ struct up_state {
 
 static const struct option_row up_options[] = {
 	{ "interface", 'i', "IFACE", "steer what arrives on this interface; may be repeated" },
-	{ "peer", 0, "IFACE", "as -i, for a veth: what is routed to it goes into its peer" },
+	{ "peer", 0, "IFACE", "as -i, for a veth: routed packets go straight into its peer" },
 	{ "out", 0, NULL, "steer also flows of this host that leave by these interfaces" },
 	{ "file", 'f', "FILE", "put this rule file in force ('-': standard input)" },
 	{ "mark", 0, "BITS", "two bits of the packet mark: steer, ownership (default 0x1010)" },
 	{ "table", 0, "N", "number of our routing table (default 3020)" },
 	{ "pref", 0, "N", "priority of our routing rules (default 1000)" },
 	{ "hook", 0, "KIND", "auto, tcx or clsact (default auto)" },
-	{ "deliver", 0, "HOW", "what is steered gets here by a routing rule or by lo: rule or loopback" },
+	{ "deliver", 0, "HOW", "how steered packets reach sockets here: rule (default) or loopback" },
 	{ "force", 0, NULL, "go on although a rule of someone else looks at our mark bits" },
 	{},
 };

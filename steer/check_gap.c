@@ -90,7 +90,7 @@ static int check_udp(struct gap *g, size_t rule)
 			 g->first->rule->priority);
 	return check_add(g->c, SHUNT_FIND_TCP_ONLY, rule, NULL,
 			 "UDP to the same destination is not covered%s: such flows %s; if they must "
-			 "not go round it, add a rule for udp, for example one that rejects them",
+			 "not bypass it, add a rule for udp, for example one that rejects them",
 			 quic ? " (HTTP/3 is UDP)" : "", what);
 }
 

@@ -100,14 +100,14 @@ enum {
 	X(STEER_RESET, "steer_reset", "segment of a lost flow, sent to be reset")              \
 	X(STEER_ICMP, "steer_icmp", "ICMP error about a flow of ours")                         \
 	X(STEER_FRAG, "steer_frag", "later fragment that follows its first one")               \
-	X(REDIRECT, "redirect", "packet turned round to the loopback ingress")                 \
+	X(REDIRECT, "redirect", "packet redirected to the loopback ingress")                   \
 	X(ROUTED, "routed", "packet of a routed flow, forwarded")                              \
 	X(RULE_DROP, "rule_drop", "dropped by a rule")                                         \
 	X(RULE_REJECT, "rule_reject", "rejected by a rule")                                    \
 	X(RULE_LIMIT, "rule_limit", "above the limit of its rule; dropped")                    \
 	X(FAIL_CLOSED, "fail_closed", "no live socket or next hop, rule says fail closed")     \
-	X(LO_LOST, "lo_lost", "redirected, but whereto or the decision is forgotten; dropped") \
-	X(REDIRECT_FAILED, "redirect_failed", "could not be turned round; dropped")     \
+	X(LO_LOST, "lo_lost", "redirected, but its destination or decision is forgotten; dropped") \
+	X(REDIRECT_FAILED, "redirect_failed", "could not be redirected; dropped")       \
 	X(PULLED, "pulled", "headers were not linear and were pulled")                         \
 	X(ASSIGN_ENOENT, "assign_enoent", "bpf_sk_assign: socket is not usable")               \
 	X(ASSIGN_ENETUNREACH, "assign_enetunreach", "bpf_sk_assign: socket of another netns")  \
