@@ -113,9 +113,10 @@ static int make_old(struct shunt *s)
 }
 
 static int put_in_force(struct shunt *s, const struct shunt_config *config,
-			const struct shunt_apply *how, int lock)
+			const struct shunt_apply *how, int lock,
+			const struct set_timed_undo *timed)
 {
-	const struct generation_trial trial = { how->confirm, lock };
+	const struct generation_trial trial = { how->confirm, lock, timed };
 	int r;
 
 	if (!how->confirm)
@@ -140,7 +141,7 @@ static int change(struct shunt *s, const struct shunt_config *config,
 		return r;
 	r = set_timed_put(s, &config->sets, &undo);
 	if (!r)
-		r = put_in_force(s, config, how, lock);
+		r = put_in_force(s, config, how, lock, &undo);
 	if (r)
 		set_timed_undo(s, &undo);
 	free(undo.v);

@@ -209,7 +209,7 @@ static int make_generation(struct shunt *s, const struct shunt_config *config,
 static int put_in_force(struct shunt *s, int fd, const struct arena *old,
 			const struct generation_trial *trial)
 {
-	int r = trial ? rollback_arm(s, old->fd, trial->seconds, trial->lock) : 0;
+	int r = trial ? rollback_arm(s, old->fd, trial) : 0;
 
 	if (r)
 		return r;

@@ -25,10 +25,16 @@ enum generation_part {
 int generation_read(struct shunt *s, enum generation_part parts, struct shunt_config *out);
 int generation_read_locked(struct shunt *s, struct shunt_config *out);
 
-/* A change that is taken back after so many seconds; lock is what pin_lock() returned. */
+struct set_timed_undo;
+
+/*
+ * A change that is taken back after so many seconds; lock is what pin_lock() returned. timed is
+ * what was put into sets for a time before it, to be taken back with it.
+ */
 struct generation_trial {
 	uint32_t seconds;
 	int lock;
+	const struct set_timed_undo *timed;
 };
 
 /*

@@ -12,6 +12,7 @@
 #include "cleanup.h"
 #include "generation.h"
 #include "pin.h"
+#include "set_timed.h"
 #include "timed.h"
 
 enum { LOOK_MS = 200 }; /* how often the process looks whether it is still needed */
@@ -54,7 +55,7 @@ int rollback_disarm(const struct shunt *s)
 }
 
 /* Under the lock: put the old generation in force again, if it is still the one that waits. */
-static void roll_back(struct shunt *s, __u32 id)
+static void roll_back(struct shunt *s, __u32 id, const struct set_timed_undo *timed)
 {
 	_cleanup_close_ int lock = pin_lock(s->dir);
 	_cleanup_close_ int old = -1;
@@ -69,6 +70,7 @@ static void roll_back(struct shunt *s, __u32 id)
 		return;
 	unlink(path);
 	timed_purge(s); /* of sets that only the trial had */
+	set_timed_take_back(s, timed);
 }
 
 static void detach_from_terminal(void)
@@ -105,24 +107,25 @@ static void close_inherited(void)
 		closedir(d);
 }
 
-static void wait_and_roll_back(struct shunt *s, __u32 id, uint32_t seconds)
+static void wait_and_roll_back(struct shunt *s, __u32 id, const struct generation_trial *trial)
 {
 	const struct timespec look = { .tv_nsec = LOOK_MS * 1000000L };
 	struct timespec now;
 	time_t until;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	until = now.tv_sec + (time_t)seconds + 1; /* whole seconds are compared: not too early */
+	/* Whole seconds are compared: not too early. */
+	until = now.tv_sec + (time_t)trial->seconds + 1;
 	do {
 		nanosleep(&look, NULL);
 		if (waiting_id(s) != id)
 			return;
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (now.tv_sec < until);
-	roll_back(s, id);
+	roll_back(s, id, trial->timed);
 }
 
-int rollback_arm(struct shunt *s, int old, uint32_t seconds, int lock)
+int rollback_arm(struct shunt *s, int old, const struct generation_trial *trial)
 {
 	char path[PATH_MAX + 32];
 	pid_t child;
@@ -141,9 +144,9 @@ int rollback_arm(struct shunt *s, int old, uint32_t seconds, int lock)
 	}
 	if (child)
 		return 0;
-	close(lock); /* of the parent: a copy would keep it locked */
+	close(trial->lock); /* of the parent: a copy would keep it locked */
 	detach_from_terminal();
 	close_inherited();
-	wait_and_roll_back(s, id, seconds);
+	wait_and_roll_back(s, id, trial);
 	_exit(0);
 }

@@ -12,11 +12,13 @@
 /* -EBUSY with a message if a change waits for its confirmation. */
 int rollback_check_none(const struct shunt *s);
 
+struct generation_trial;
+
 /*
  * Call it before the change is put in force; if that fails, rollback_disarm(). old is the map of
- * the generation before. lock is what pin_lock() returned.
+ * the generation before.
  */
-int rollback_arm(struct shunt *s, int old, uint32_t seconds, int lock);
+int rollback_arm(struct shunt *s, int old, const struct generation_trial *trial);
 
 /* -ENOENT with a message if nothing waits. */
 int rollback_disarm(const struct shunt *s);

@@ -48,18 +48,18 @@ static int no_room(const struct shunt_prefix *p)
 			 shunt_prefix_str(text, p), SHUNT_MAX_TIMED);
 }
 
-static int put(struct shunt *s, int place, const struct shunt_timed *t, uint64_t now)
+static int put(struct shunt *s, int place, const struct shunt_prefix *p, uint64_t until)
 {
-	int r = timed_use_length(s, place, &t->prefix);
+	int r = timed_use_length(s, place, p);
 
 	if (!r)
-		r = timed_put(s, place, &t->prefix, now + t->left);
+		r = timed_put(s, place, p, until);
 	if (r != -E2BIG)
 		return r;
 	r = timed_collect(s);
 	if (!r)
-		r = timed_put(s, place, &t->prefix, now + t->left);
-	return r == -E2BIG ? no_room(&t->prefix) : r;
+		r = timed_put(s, place, p, until);
+	return r == -E2BIG ? no_room(p) : r;
 }
 
 int set_timed_add(struct shunt *s, const struct shunt_set *set)
@@ -69,7 +69,7 @@ int set_timed_add(struct shunt *s, const struct shunt_set *set)
 	int r = place < 0 ? place : 0;
 
 	for (size_t i = 0; i < set->n_timed && !r; i++)
-		r = put(s, place, &set->timed[i], now);
+		r = put(s, place, &set->timed[i].prefix, now + set->timed[i].left);
 	return r;
 }
 
@@ -131,9 +131,12 @@ static int put_set(struct shunt *s, const struct shunt_set *set, struct set_time
 		undo->taken |= 1U << place;
 	for (size_t i = 0; i < set->n_timed && !r; i++) {
 		const struct shunt_prefix *p = &set->timed[i].prefix;
+		uint64_t until = now + set->timed[i].left;
 
-		undo->v[undo->n++] = (struct set_timed_was){ *p, place, timed_until(s, place, p) };
-		r = put(s, place, &set->timed[i], now);
+		undo->v[undo->n++] = (struct set_timed_was){
+			*p, place, timed_until(s, place, p), until,
+		};
+		r = put(s, place, p, until);
 	}
 	return r;
 }
@@ -154,19 +157,50 @@ int set_timed_put(struct shunt *s, const struct shunt_sets *sets, struct set_tim
 	return r;
 }
 
+static void put_back(struct shunt *s, const struct set_timed_was *was)
+{
+	if (was->until)
+		timed_put(s, was->place, &was->prefix, was->until);
+	else
+		timed_drop(s, was->place, &was->prefix);
+}
+
 void set_timed_undo(struct shunt *s, const struct set_timed_undo *undo)
 {
-	for (size_t i = undo->n; i-- > 0;) {
-		const struct set_timed_was *was = &undo->v[i];
-
-		if (was->until)
-			timed_put(s, was->place, &was->prefix, was->until);
-		else
-			timed_drop(s, was->place, &was->prefix);
-	}
+	for (size_t i = undo->n; i-- > 0;)
+		put_back(s, &undo->v[i]);
 	for (int i = 0; i < SHUNT_MAX_TIMED_SETS; i++)
 		if (undo->taken >> i & 1)
 			timed_release(s, i);
+}
+
+/* A place that the trial took for a set that stays: for others, if they have put something there. */
+static void keep_place(struct shunt *s, int place)
+{
+	char name[SHUNT_NAME_LEN];
+	size_t all, others;
+
+	if (timed_names_read(s) || !s->timed_names[place][0] || timed_count(s, -1, &all) ||
+	    timed_count(s, place, &others))
+		return;
+	memcpy(name, s->timed_names[place], sizeof(name));
+	if (all == others)
+		timed_release(s, place);
+	else
+		set_timed_prepare(s, name);
+}
+
+void set_timed_take_back(struct shunt *s, const struct set_timed_undo *undo)
+{
+	for (size_t i = 0; i < undo->n; i++) {
+		const struct set_timed_was *was = &undo->v[i];
+
+		if (timed_until(s, was->place, &was->prefix) == was->put)
+			put_back(s, was);
+	}
+	for (int i = 0; i < SHUNT_MAX_TIMED_SETS; i++)
+		if (undo->taken >> i & 1)
+			keep_place(s, i);
 }
 
 /* ---- parts of changes of a set ------------------------------------------------------------------ */

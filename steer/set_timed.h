@@ -32,6 +32,7 @@ struct set_timed_was {
 	struct shunt_prefix prefix;
 	int place;
 	uint64_t until; /* 0: it was not there */
+	uint64_t put;	/* until when it is since */
 };
 
 /* What set_timed_put() changed. */
@@ -51,5 +52,10 @@ int set_timed_check_room(struct shunt *s, const struct shunt_sets *sets);
 int set_timed_put(struct shunt *s, const struct shunt_sets *sets, struct set_timed_undo *undo);
 /* As it was before, if the rest of the change has failed. */
 void set_timed_undo(struct shunt *s, const struct set_timed_undo *undo);
+/*
+ * The same some time after, when the generation of before is in force again: what others have
+ * renewed or taken out since stays as they left it. What fails is left as it is.
+ */
+void set_timed_take_back(struct shunt *s, const struct set_timed_undo *undo);
 
 #endif

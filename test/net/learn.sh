@@ -448,6 +448,49 @@ trial() {
 	mv "$T/err" "$T/shuntd.err"
 }
 
+# left SET PREFIX: the seconds until it expires
+left() {
+	ctl --json set list "$1" | jq ".[] | objects | select(.prefix == \"$2\").expires"
+}
+
+# A trial that is taken back: the sets that stay hold what they did, and as long.
+taken_back() {
+	lab_up
+	web_server sv
+	large 8M
+	up -i u0
+	family 4
+	rules '100 in on c0 tcp to any port 80 proxy'
+	learning 'learn: heavy timeout 3h when bytes over 4M'
+	wait_for 20 'ctl set list | says heavy'
+	ctl set add heavy 10.9.0.1 10.9.0.2 timeout 1h
+	ctl set add plain 10.9.0.9
+	ctl set add mixed 10.9.0.9
+	printf '%s\n' "set heavy 10.9.0.1,10.9.0.2,10.9.0.3,$SV timeout 2d" \
+		'set plain 10.9.0.4 timeout 2d' 'set mixed 10.9.0.9' 'set only 10.9.0.5 timeout 2d' \
+		'100 in on c0 tcp to any port 80 proxy' >"$T/file"
+	ctl apply --confirm 10 "$T/file" >&2
+	same 'heavy, tried' "$(timed heavy)" "10.2.0.2 10.9.0.1 10.9.0.2 10.9.0.3"
+	same 'plain, tried' "$(timed plain)" 10.9.0.4
+	at_least 'seconds left, tried' "$(left heavy 10.9.0.1)" 100000
+	# Others change what the trial put there: one has it deleted, one learns it.
+	ctl set del heavy 10.9.0.2
+	download
+	wait_for 20 '(($(status learned) == 1))'
+	wait_for 30 '! ctl set list | says ^only'
+	wait_for 30 '[[ ! $(timed plain) ]]'
+	same 'heavy, taken back' "$(timed heavy)" '10.2.0.2 10.9.0.1'
+	at_most 'seconds left, as before' "$(left heavy 10.9.0.1)" 3600
+	at_most 'seconds left, as learned' "$(left heavy "$SV")" 10800
+	at_least 'seconds left, as learned' "$(left heavy "$SV")" 7200
+	same 'plain, for good' "$(lasting plain)" 10.9.0.9
+	# It can have some again, and rules ask for them.
+	ctl set add plain 10.9.0.6 timeout 1h
+	ctl rule add 10 to @plain drop
+	decides 10 in c0 tcp 10.1.0.2:9 10.9.0.6:1
+	decides 100 in c0 tcp 10.1.0.2:9 10.9.0.4:80
+}
+
 for fam in 4 6; do
 	check -t 180 "LEARN-01-v$fam" "a prefix with a timeout leaves its set by itself (IPv$fam)" \
 		expires $fam
@@ -465,5 +508,6 @@ check -t 60 LEARN-07 'rule check allows for what expires' checked
 check -t 180 LEARN-10 'a running flow keeps its way' running
 check -t 180 LEARN-11 'learning outlives rules, sets, workers and shuntd' life
 check -t 180 LEARN-12 'learning tells that a trial has no such set' trial
+check -t 180 LEARN-13 'a trial takes back what it put in for a time' taken_back
 
 story_run "$@"
