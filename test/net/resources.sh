@@ -397,7 +397,7 @@ idle_thousands() {
 	same 'flows that were served' "$(jq .served "$T/held.out")" $n
 	becomes active $n proxied active
 	same 'descriptors for these' $(($(fds "$pid") - fds_before)) $((2 * n))
-	at_most 'bytes of user memory for each' \
+	[[ $(lab_sanitizer) != none ]] || at_most 'bytes of user memory for each' \
 		$((($(kib "$pid" RssAnon) - kib_before) * 1024 / n)) 500
 	in_ns cl "$flowgen" client "$SV_U:7000" -n 50 -c 20 >&2
 	same 'idle flows that answer' "$(held_answers held)" $n
