@@ -164,8 +164,16 @@ containers() {
 	decides 900 in docker0 tcp 172.17.0.2:9 203.0.113.8:443
 	decides 900 in docker0 udp 172.17.0.2:9 10.2.0.2:443
 	decides 900 in docker0 tcp 172.17.0.2:9 172.17.0.1:22
+	web_server ct
+	same 'answer of the container' "$(in_ns cl curl -sS --noproxy '*' --max-time 60 \
+		http://172.17.0.2/hello)" 'hello from ct'
+	decides 900 in docker0 udp 172.17.0.2:53 10.1.0.2:4000
+	ctl rule add 20 in on docker0 tcp port 8080 pass
+	same 'answer of what is passed' "$(out 8080)" 'hello from sv'
 	in_ns gw sysctl -q -w net.ipv4.conf.docker0.forwarding=0
 	same 'answer without forwarding' "$(out 80)" 'hello from sv'
+	must_fail '7|28' 'connect|route|tim' \
+		in_ns ct curl -sS --noproxy '*' --max-time 5 "http://$SV:8080/hello"
 	in_ns gw sysctl -q -w net.ipv4.conf.docker0.forwarding=1
 	becomes 'proxied flows' 2 proxied accepted
 	stop shuntd
@@ -181,7 +189,7 @@ denied() {
 	DELIVER=$2
 	lab_up
 	web_server sv
-	up
+	up --hook auto
 	rules '100 in tcp port 80 proxy fail closed'
 	shuntd
 	in_ns gw nft -f - <<-END
