@@ -22,6 +22,8 @@ struct run {
 	struct shunt_explain *ex; /* not NULL: a test run of `explain`, leaves no trace */
 	__u8 outcome;		  /* enum shunt_counter of the exit */
 	__u8 turn;		  /* what is steered goes by lo, and is counted as steered there */
+	__u8 alone;		  /* so may the next of its flow be: recent.h */
+	__u32 beginnings;	  /* as it was counted before: recent.h */
 	struct packet p;
 };
 
@@ -64,6 +66,8 @@ static __always_inline void run_begin(struct run *r, struct __sk_buff *skb)
 	r->skb = skb;
 	r->ex = NULL;
 	r->turn = by_loopback;
+	r->alone = 0;
+	r->beginnings = 0;
 	if (skb->cb[0] != SHUNT_EXPLAIN_CB0 || skb->cb[1] != SHUNT_EXPLAIN_CB1)
 		return;
 	r->ex = bpf_map_lookup_elem(&explain, &zero);

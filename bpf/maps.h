@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The maps of one instance. Keys, values and sizes are those of shunt/abi.h; user space pins
- * each map by its name below SHUNT_PIN_ROOT.
+ * each map but `recent` by its name below SHUNT_PIN_ROOT.
  */
 #ifndef SHUNT_BPF_MAPS_H
 #define SHUNT_BPF_MAPS_H
@@ -20,6 +20,7 @@ const volatile __u32 steer_mark = 0;
 const volatile __u32 own_mark = 0;
 const volatile __u32 early_demux = 1; /* of TCP, by the kernel: sysctls, as `up` found them */
 const volatile __u32 by_loopback = 0; /* loopback.h; else a routing rule delivers */
+const volatile __u32 recent_jiffies = 0; /* how long recent.h remembers; 0 not at all */
 const volatile __u32 hash_seed = 0; /* so that nobody outside can aim at one worker */
 
 /*
@@ -100,6 +101,14 @@ struct {
 	__type(value, __u64); /* ns: last datagram */
 	__uint(max_entries, SHUNT_MAX_UDP_FLOWS);
 } udp_flows SEC(".maps");
+
+/* recent.h */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct shunt_recent);
+	__uint(max_entries, SHUNT_MAX_RECENT);
+} recent SEC(".maps");
 
 /* Not in `flows` either, for the same reason. */
 struct {

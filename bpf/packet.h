@@ -36,7 +36,7 @@ enum tcp_flag {
 };
 
 struct packet {
-	__be32 saddr[4]; /* v4-mapped */
+	__be32 saddr[4] __attribute__((aligned(8))); /* v4-mapped */
 	__be32 daddr[4];
 	__be16 sport, dport; /* 0 for a later fragment and for ICMP */
 	__u8 proto;	     /* IPPROTO_*, after extension headers */
@@ -333,6 +333,16 @@ static __always_inline void packet_tuple(const struct packet *p, struct shunt_tu
 	t->sport = p->sport;
 	t->dport = p->dport;
 	t->proto = p->proto;
+}
+
+static __always_inline void reverse_tuple(const struct shunt_tuple *t, struct shunt_tuple *back)
+{
+	__builtin_memset(back, 0, sizeof(*back));
+	__builtin_memcpy(back->saddr, t->daddr, 16);
+	__builtin_memcpy(back->daddr, t->saddr, 16);
+	back->sport = t->dport;
+	back->dport = t->sport;
+	back->proto = t->proto;
 }
 
 #endif

@@ -21,6 +21,7 @@
 #include <linux/pkt_cls.h>
 
 #include "classify.h"
+#include "recent.h"
 #include "way.h"
 
 #define ROUTE_FRESH 10000000ULL /* ns that the answer of the routing table holds */
@@ -244,16 +245,6 @@ __noinline int send_anew(struct __sk_buff *skb, const struct packet *p, struct s
 						  : send_passing(skb, p, flow);
 }
 
-static __always_inline void reverse_tuple(const struct shunt_tuple *t, struct shunt_tuple *back)
-{
-	__builtin_memset(back, 0, sizeof(*back));
-	__builtin_memcpy(back->saddr, t->daddr, 16);
-	__builtin_memcpy(back->daddr, t->saddr, 16);
-	back->sport = t->dport;
-	back->dport = t->sport;
-	back->proto = t->proto;
-}
-
 /*
  * Note a flow and its way back, which goes by the routing table.
  *
@@ -278,6 +269,7 @@ __noinline int note_route(const struct packet *p, struct shunt_routed *flow)
 	flow->flags = SHUNT_ROUTED_REPLY;
 	if (bpf_map_update_elem(&routed, &back, flow, BPF_ANY) || lost)
 		count_up(SHUNT_CTR_NOTE_LOST);
+	note_beginning(p);
 	return 1;
 }
 

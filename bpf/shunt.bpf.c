@@ -6,6 +6,7 @@
  *   packet.h    sk_buff -> struct packet
  *   classify.h  struct packet -> rule
  *   sockets.h   packet -> socket
+ *   recent.h    what was left alone a moment ago
  *   route.h     forwarding without the stack
  *   way.h       routed flow -> interface, next hop, link addresses
  *   hops.h      flow -> next hop
@@ -29,7 +30,7 @@ static __always_inline bool foreign_vlan(const struct __sk_buff *skb)
 static __always_inline int judge(struct run *r, __u32 l2)
 {
 	struct __sk_buff *skb = r->skb;
-	int e, routed;
+	int e, known, routed, verdict;
 
 	if (skb->pkt_type != 0 /* PACKET_HOST */)
 		return leave(r, SHUNT_CTR_NOT_HOST, NEXT);
@@ -42,16 +43,23 @@ static __always_inline int judge(struct run *r, __u32 l2)
 		return leave(r, e, NEXT);
 	if (r->p.frag == FRAG_LATER)
 		return follow_frag(r);
+	known = recall(r, SHUNT_DIR_IN);
+	if (known >= 0)
+		return leave(r, known, NEXT);
 	routed = routes_in_use && !r->ex ? route_known(skb, &r->p) : NOT_ROUTED;
 	if (routed == ROUTE_OLD)
 		routed = route_old(skb, &r->p);
 	if (routed >= 0)
 		return leave_routed(r, routed);
 	if (r->p.proto == IPPROTO_TCP)
-		return tcp_in(r);
-	if (r->p.proto == IPPROTO_UDP)
-		return udp(r, SHUNT_DIR_IN, true);
-	return icmp_in(r);
+		verdict = tcp_in(r);
+	else if (r->p.proto == IPPROTO_UDP)
+		verdict = udp(r, SHUNT_DIR_IN, true);
+	else
+		return icmp_in(r);
+	if (r->alone)
+		remember(&r->p, place_of(r, SHUNT_DIR_IN), r->beginnings, r->outcome);
+	return verdict;
 }
 
 static __always_inline int ingress(struct __sk_buff *skb, __u32 l2)
@@ -67,7 +75,7 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 l2)
 static __always_inline int egress(struct __sk_buff *skb, bool link_header)
 {
 	struct run r;
-	int e;
+	int e, known, verdict;
 
 	run_begin(&r, skb);
 	if (skb->mark & own_mark)
@@ -83,11 +91,18 @@ static __always_inline int egress(struct __sk_buff *skb, bool link_header)
 		return leave(&r, e, NEXT);
 	if (r.p.frag == FRAG_LATER)
 		return leave(&r, SHUNT_CTR_FRAG_OTHER, NEXT);
+	known = recall(&r, SHUNT_DIR_OUT);
+	if (known >= 0)
+		return leave(&r, known, NEXT);
 	if (r.p.proto == IPPROTO_TCP)
-		return tcp_out(&r, link_header);
-	if (r.p.proto == IPPROTO_UDP)
-		return udp(&r, SHUNT_DIR_OUT, link_header);
-	return leave(&r, SHUNT_CTR_OTHER_PROTO, NEXT);
+		verdict = tcp_out(&r, link_header);
+	else if (r.p.proto == IPPROTO_UDP)
+		verdict = udp(&r, SHUNT_DIR_OUT, link_header);
+	else
+		return leave(&r, SHUNT_CTR_OTHER_PROTO, NEXT);
+	if (r.alone)
+		remember(&r.p, place_of(&r, SHUNT_DIR_OUT), r.beginnings, r.outcome);
+	return verdict;
 }
 
 SEC("tc")

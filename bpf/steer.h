@@ -9,6 +9,7 @@
 #include "event.h"
 #include "limit.h"
 #include "loopback.h"
+#include "recent.h"
 #include "reject.h"
 #include "route.h"
 #include "sockets.h"
@@ -62,8 +63,11 @@ static __always_inline void note_flow(const struct run *r, const struct shunt_tu
 		.dir = dir,
 	};
 
-	if (!r->ex && bpf_map_update_elem(&flows, t, &flow, BPF_ANY))
+	if (r->ex)
+		return;
+	if (bpf_map_update_elem(&flows, t, &flow, BPF_ANY))
 		count(r, SHUNT_CTR_NOTE_LOST);
+	note_beginning(&r->p);
 }
 
 /*
@@ -398,6 +402,7 @@ static __always_inline int mid_flow(struct run *r, bool egress, bool link_header
 	packet_tuple(&r->p, &t);
 	flow = steered_flow(&t);
 	listener = flow ? registered(flow->socket) : NULL;
+	r->alone = !flow;
 	if (!listener)
 		return leave(r, SHUNT_CTR_MID_FLOW, NEXT);
 	if (answers_cookie(r, listener))
@@ -482,6 +487,8 @@ static __always_inline bool deliver(struct run *r, struct bpf_sock *sk)
 /* A packet that belongs to an existing socket. */
 static __always_inline int known_flow(struct run *r, struct bpf_sock *sk)
 {
+	if (r->p.tcp_flags & TCP_SYN && !r->ex) /* a server's answer to one of ours */
+		note_beginning(&r->p);
 	if (!is_known_flow(r, sk) || !deliver(r, sk))
 		return leave(r, SHUNT_CTR_FOREIGN_SOCKET, NEXT);
 	note_frag(r);
@@ -491,7 +498,7 @@ static __always_inline int known_flow(struct run *r, struct bpf_sock *sk)
 static __always_inline int tcp_in(struct run *r)
 {
 	struct bpf_sock *sk = find_tcp_of(r->skb, &r->p);
-	bool syn = is_syn(&r->p);
+	bool syn = is_syn(&r->p), listener = false;
 	int verdict;
 
 	if (sk && r->ex)
@@ -499,6 +506,7 @@ static __always_inline int tcp_in(struct run *r)
 	if (sk && sk->state == STATE_LISTEN) {
 		bpf_sk_release(sk); /* who listens on the address is not asked */
 		sk = NULL;
+		listener = true;
 	}
 	if (sk && !(syn && sk->state == STATE_TIME_WAIT)) {
 		verdict = known_flow(r, sk);
@@ -508,6 +516,8 @@ static __always_inline int tcp_in(struct run *r)
 		verdict = decide(r, SHUNT_DIR_IN, true, sk);
 	} else {
 		verdict = mid_flow(r, false, true);
+		if (listener) /* the segment may open one of its connections */
+			r->alone = 0;
 	}
 	if (sk && sk->state == STATE_TIME_WAIT && !(r->skb->mark & steer_mark))
 		skip_early_demux(r);
@@ -520,7 +530,8 @@ static __always_inline int tcp_in(struct run *r)
 static __always_inline int tcp_out(struct run *r, bool link_header)
 {
 	struct bpf_sock *sk = find_tcp_of(r->skb, &r->p);
-	bool syn = is_syn(&r->p), ours = false;
+	bool syn = is_syn(&r->p), ours = false, known = sk;
+	int verdict;
 
 	if (sk) {
 		if (syn && sk->state == STATE_TIME_WAIT)
@@ -533,7 +544,12 @@ static __always_inline int tcp_out(struct run *r, bool link_header)
 	}
 	if (ours)
 		return redirect_to_lo(r, link_header);
-	return syn ? decide(r, SHUNT_DIR_OUT, link_header, NULL) : mid_flow(r, true, link_header);
+	if (syn)
+		return decide(r, SHUNT_DIR_OUT, link_header, NULL);
+	verdict = mid_flow(r, true, link_header);
+	if (known)
+		r->alone = 0;
+	return verdict;
 }
 
 /* At lo's ingress: the decision was made at egress, here it is carried out. */

@@ -71,8 +71,10 @@ static __always_inline int udp(struct run *r, __u8 dir, bool link_header)
 	int verdict;
 
 	/* explain is about a new flow */
-	if (!r->ex && udp_goes_on(&r->p, ifindex, dir))
+	if (!r->ex && udp_goes_on(&r->p, ifindex, dir)) {
+		r->alone = 1;
 		return leave(r, SHUNT_CTR_UDP_FLOW, NEXT);
+	}
 	verdict = decide(r, dir, link_header, NULL);
 	if (!r->ex && is_left_alone(r->outcome))
 		note_udp(&r->p, ifindex, dir);

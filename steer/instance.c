@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -82,6 +83,18 @@ static bool has_early_demux(void)
 	       !sysctl_read("net/ipv4/tcp_early_demux", &tcp) && tcp;
 }
 
+/* Of the kernel's, in SHUNT_RECENT_MS; at least one. */
+static unsigned int recent_jiffies(void)
+{
+	struct timespec tick;
+
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) || tick.tv_sec || tick.tv_nsec <= 0)
+		return 1;
+	if (tick.tv_nsec > SHUNT_RECENT_MS * 1000000L)
+		return 1;
+	return (unsigned int)(SHUNT_RECENT_MS * 1000000L / tick.tv_nsec);
+}
+
 static int load_skeleton(struct shunt *s, struct shunt_bpf **out)
 {
 	struct shunt_bpf *skel;
@@ -99,6 +112,7 @@ static int load_skeleton(struct shunt *s, struct shunt_bpf **out)
 	skel->rodata->own_mark = s->info.own_mark;
 	skel->rodata->hash_seed = seed;
 	skel->rodata->early_demux = has_early_demux();
+	skel->rodata->recent_jiffies = recent_jiffies();
 	skel->rodata->by_loopback = !!(s->info.flags & SHUNT_INST_LOOPBACK);
 	r = shunt_bpf__load(skel);
 	if (r) {

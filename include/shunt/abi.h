@@ -43,6 +43,9 @@ enum {
 	SHUNT_MAX_TIMED = 131072,    /* prefixes with a timeout, of all sets */
 	SHUNT_MAX_TIMED_SETS = 28,   /* sets that may have such */
 	SHUNT_MAX_LIMITS = 65536,    /* token buckets of `limit ... per src` (LRU) */
+	SHUNT_MAX_RECENT = 2048,     /* tuples left alone a moment ago, of each CPU; a power of two */
+	SHUNT_RECENT_BUCKETS = 1024, /* of tuples, that beginnings of flows are counted in; likewise */
+	SHUNT_RECENT_MS = 10,	     /* so long they are remembered, at most */
 	SHUNT_EVENT_BYTES = 1 << 20, /* ring buffer of `log` and `audit` */
 	SHUNT_MAX_AUDITS = 16,	     /* audit rules looked at for one flow */
 	SHUNT_CGROUP_LEVELS = 8,     /* a rule's cgroup is at most 7 below the root */
@@ -318,6 +321,18 @@ struct shunt_event {
 	__u8 reserved[5];
 };
 
+/*
+ * ---- map: recent (PERCPU_ARRAY by hash): what was left alone a moment ago ---------------
+ * Not pinned: nothing but the programs uses it.
+ */
+struct shunt_recent {
+	struct shunt_tuple tuple;
+	__u64 where; /* interface, enum shunt_dir */
+	__u64 since; /* jiffies, 0 never */
+	__u32 beginnings; /* counted in the tuple's bucket before it was judged */
+	__u32 exit;  /* enum shunt_counter */
+};
+
 /* A tuple whose next listener lookup the SK_LOOKUP program answers. */
 struct shunt_backstop {
 	__u64 until;	/* ns; later lookups are not answered */
@@ -407,6 +422,7 @@ static_assert(sizeof(struct shunt_udp_key) == 48, "key without holes");
 static_assert(sizeof(struct shunt_timed_key) == 24, "key without holes");
 static_assert(sizeof(struct shunt_timed_set) == 304, "value without holes");
 static_assert(sizeof(struct shunt_routed) == 64, "one cache line");
+static_assert(sizeof(struct shunt_recent) == 64, "one cache line");
 static_assert(sizeof(struct shunt_hop) == 48, "value without holes");
 static_assert(sizeof(struct shunt_hop_group) == 48 + 2 * (16 + 48 * SHUNT_GROUP_HOPS),
 	      "value without holes");

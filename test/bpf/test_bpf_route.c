@@ -378,6 +378,37 @@ static void ROUTE_a_syn_ends_the_flow_before(void **state)
 	}
 }
 
+static void make_answer(struct frame *f, const struct plane *p, const struct route_case *c, bool v6)
+{
+	make_datagram(f, p, c, v6);
+	frame_set16(f, f->l4, PORT);
+	frame_set16(f, f->l4 + 2, FRAME_SPORT);
+}
+
+/* It was left alone a moment ago, and is known by that (bpf/recent.h). */
+static void ROUTE_the_way_back_is_routed_at_once(void **state)
+{
+	const struct route_case back = { .src4 = FRAME_DST4, .dst4 = "198.51.100.8",
+					 .src6 = FRAME_DST6, .dst6 = "2001:db8:2::8" };
+	const struct route_case again = { .src4 = "198.51.100.8", .src6 = "2001:db8:2::8" };
+	struct plane *p = *state;
+	struct sent out;
+	struct frame f;
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		forget_all(p);
+		plane_rules(p, "10 in udp port 9 route");
+		make_answer(&f, p, &back, v6);
+		assert_int_equal(run(p, &f, 0, &out), SHUNT_CTR_NO_MATCH);
+		for (int i = 0; i < 10; i++)
+			assert_int_equal(run(p, &f, 0, &out), SHUNT_CTR_UDP_FLOW);
+		make_datagram(&f, p, &again, v6);
+		assert_int_equal(run(p, &f, 0, &out), SHUNT_CTR_ROUTED);
+		make_answer(&f, p, &back, v6);
+		assert_int_equal(run(p, &f, 0, &out), SHUNT_CTR_ROUTED);
+	}
+}
+
 static void set_device_flag(struct plane *p, uint32_t flag, bool on)
 {
 	int slot = device_find(p->s, PLANE_DEVICE);
@@ -436,6 +467,7 @@ int main(void)
 		cmocka_unit_test(ROUTE_each_packet_goes_where_it_should),
 		cmocka_unit_test(ROUTE_unselected_packets_are_left_alone),
 		cmocka_unit_test(ROUTE_a_syn_ends_the_flow_before),
+		cmocka_unit_test(ROUTE_the_way_back_is_routed_at_once),
 		cmocka_unit_test(ROUTE_a_mark_does_not_go_into_a_peer),
 	};
 

@@ -15,12 +15,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "plane.h"
+#include "recent_map.h"
 
 enum { PORT = 53, NEXT = -1 };
 
 struct way {
 	struct plane *p;
+	struct recent_map *recent;
 	bool v6, out;
 	struct frame f;
 };
@@ -73,28 +74,32 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-static void forget_all(struct plane *p)
+static void forget_all(struct plane *p, struct recent_map *recent)
 {
 	struct shunt_udp_key key;
 
 	while (!bpf_map_get_next_key(p->s->map.udp_flows, NULL, &key))
 		bpf_map_delete_elem(p->s->map.udp_flows, &key);
+	recent_forget_all(recent);
 }
 
 /* Run a case each way; nothing is left of the way before, neither flows nor what rules counted. */
 static void each_way(void **state, void (*check)(struct way *w))
 {
 	struct plane *p = *state;
+	struct recent_map recent = {};
 
+	recent_open(&recent, p);
 	p->udp_goes_on = true;
 	for (int i = 0; i < 4; i++) {
-		struct way w = { .p = p, .v6 = i & 1, .out = i & 2 };
+		struct way w = { .p = p, .recent = &recent, .v6 = i & 1, .out = i & 2 };
 
-		forget_all(p);
+		forget_all(p, &recent);
 		plane_rules(p, "999 pass");
 		check(&w);
 	}
 	p->udp_goes_on = false;
+	recent_close(&recent);
 }
 
 static void passed_goes_on(struct way *w)
@@ -212,6 +217,7 @@ static void idle_is_over(struct way *w)
 	/* That datagram was seen. */
 	assert_int_equal(bpf_map_lookup_elem(w->p->s->map.udp_flows, &key, &seen), 0);
 	assert_true(now_ns() - seen < 2 * second);
+	recent_forget_all(w->recent); /* as time would */
 	seen = now_ns() - (SHUNT_UDP_IDLE + 1) * second;
 	assert_int_equal(bpf_map_update_elem(w->p->s->map.udp_flows, &key, &seen, BPF_EXIST), 0);
 	assert_int_equal(datagram(w, 0), SHUNT_CTR_RULE_DROP);

@@ -64,6 +64,7 @@ static void KRN_01_programs_are_within_the_budget(void **state)
 	assert_non_null(skel);
 	skel->rodata->steer_mark = 0x1000;
 	skel->rodata->own_mark = 0x10;
+	skel->rodata->recent_jiffies = 2;
 	bpf_object__for_each_program(prog, skel->obj) {
 		assert_true(n < MAX_PROGRAMS);
 		assert_int_equal(bpf_program__set_log_level(prog, LOG_STATS), 0);

@@ -270,10 +270,12 @@ enum shunt_counter plane_check(struct plane *p, const struct frame *f, const cha
 	compare(&want, result.ex.counter, result.verdict, is_steered(p, &result, what), what,
 		"explain");
 	run.explain = false;
-	plane_test_run(p, &run, f, &result);
 	oracle_decide(&want, &r, &p->rules, &asked, false);
-	compare(&want, plane_exit(p, NULL), result.verdict, is_steered(p, &result, what), what,
-		"plain");
+	for (int i = 0; i < 2; i++) { /* the second may be known by the first: bpf/recent.h */
+		plane_test_run(p, &run, f, &result);
+		compare(&want, plane_exit(p, NULL), result.verdict, is_steered(p, &result, what),
+			what, i ? "plain, again" : "plain");
+	}
 	return want.exit == SHUNT_CTR_FAIL_OPEN || want.exit == SHUNT_CTR_FAIL_CLOSED
 		       ? SHUNT_CTR_STEER_NEW
 		       : want.exit;
