@@ -220,6 +220,12 @@ rules_in_force() {
 	shuntctl rule list --sets | sed -E 's/^(set [^ ]+) [^ ]+ timeout .*/\1/' | uniq
 }
 
+# Sets in force that the file does not define: it makes no difference to them while they are there.
+sets_beside_the_file() {
+	comm -23 <(shuntctl set list | cut -d: -f1 | sort) \
+		<(awk '$1 == "set" { print $2 }' "$ETC/rules" | sort -u)
+}
+
 # Without -f the rules in force stay, also those changed by hand since: `up` will read the file.
 keep_rules() {
 	local rules
@@ -227,9 +233,11 @@ keep_rules() {
 	[[ -z $RULES ]] || return 0
 	is_up || return 0
 	if [[ -e $ETC/rules && $(shuntctl apply --dry-run "$ETC/rules") == 'no difference' ]]; then
-		return 0
+		[[ -n $(sets_beside_the_file) ]] || return 0
+		# They stay as they are, unless the steering is made anew.
+		rules_are_ours || [[ -n $(why_anew) ]] || return 0
 	fi
-	rules_are_ours || die "rules in force differ from $ETC/rules, which was edited:" \
+	rules_are_ours || die "rules or sets in force differ from $ETC/rules, which was edited:" \
 		"give -f $ETC/rules, or save the others with 'shuntctl rule list --sets'"
 	rules=$(rules_in_force) ||
 		die "'shuntctl rule list --sets' failed, as said above"
@@ -242,16 +250,23 @@ keep_rules() {
 }
 
 # `up` adds to what is there. Other programs, or something less than before, need a `down`.
-make_way() {
+why_anew() {
 	local old word why=''
 
-	is_up || return 0
 	cmp -s "$BUILD/shuntctl" "$PREFIX/sbin/shuntctl" ||
 		why='its shuntctl is another version or gone'
 	old=$(value_of SHUNT_UP_OPTIONS "$ETC/steer.conf")
 	for word in $old; do
 		[[ " $(up_options) " == *" $word "* ]] || why="'$word' is no longer wanted"
 	done
+	echo "$why"
+}
+
+make_way() {
+	local why
+
+	is_up || return 0
+	why=$(why_anew)
 	[[ -n $why ]] || return 0
 	say "take the old steering down, $why; open flows through the proxy are cut"
 	shuntctl down || die "'shuntctl down' failed, as said above"

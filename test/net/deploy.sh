@@ -114,10 +114,15 @@ life() {
 	same 'for a time' "$(ctl --json set list learned | jq -c 'map(.prefix)')" \
 		'["10.9.1.1","10.9.1.2","10.9.1.3"]'
 	same 'steered flows, after the same again' "$(counter steer_new)" 1
+	say 'sets that no rule names: the file of before makes no difference to them'
+	ctl set add spare 10.9.2.0/24
+	deploy -i c0
+	same 'the set, saved' "$(grep '^set spare' /etc/shunt/rules)" 'set spare 10.9.2.0/24'
 	ctl rule add 70 in tcp to any port 10 drop
 	printf x >>"$T/prefix/sbin/shuntctl"
 	deploy -i c0
 	same 'rules, after another version' "$(numbers_of_rules)" '50 55 60 70 100'
+	same 'the set, after another version' "$(ctl set list spare)" 10.9.2.0/24
 	same 'steered flows of the new steering' "$(counter steer_new)" 0
 	grep -q '^taken over' /run/shunt/shuntd.log || fail 'shuntd was restarted, not taken over from'
 
@@ -222,6 +227,17 @@ edited_rules() {
 
 	deploy -i c0 -f /etc/shunt/rules
 	same 'rules, after the file was given' "$(numbers_of_rules)" '100 200'
+	# A set beside the file stays by itself, but not when the steering is made anew.
+	echo '# mine' >>/etc/shunt/rules
+	ctl set add spare 10.9.2.0/24
+	deploy -i c0
+	same 'the set, after the same again' "$(ctl set list spare)" 10.9.2.0/24
+	printf x >>"$T/prefix/sbin/shuntctl"
+	must_fail 1 'rules or sets in force differ from /etc/shunt/rules' deploy_quietly -i c0
+	same 'the set, after a refusal' "$(ctl set list spare)" 10.9.2.0/24
+	sed -i '$d' /etc/shunt/rules
+	cmp /etc/shunt/rules "$T/edited" >&2
+	ctl set del spare
 	deploy -i c0
 	same 'rules, after the same again' "$(numbers_of_rules)" '100 200'
 	deploy --remove
