@@ -78,9 +78,10 @@ answers() {
 	up -i u0
 	before=$(rsts cl)
 	in_ns cl "$flowgen" client "$SV_U:7000" -n 300 -c 100 --max-size 100K >&2
-	at_most 'resets of the client' "$(rsts cl)" $((before + 3)) # of the failed flow, late
+	# Some are of the failed flow, more of them and later on a slow machine.
+	at_most 'resets of the client' "$(rsts cl)" $((before + 20))
 	for ns in gw sv; do
-		at_most "resets of $ns" "$(rsts $ns)" 3 # of the failed flow
+		at_most "resets of $ns" "$(rsts $ns)" 20
 	done
 }
 
