@@ -182,10 +182,22 @@ int shunt_targets_read(struct shunt *s, struct shunt_target_info *out, size_t ma
 	return (int)n;
 }
 
-/* Can it be made, or is it one that no shuntd, or other program of its kind, serves? */
-static int check_can_adopt(struct shunt *s, const char *name)
+/* By a shuntd, or another program of its kind: it would not notice that the target is another's. */
+static int check_not_served(struct shunt *s, int target)
 {
 	struct shunt_target t;
+	int r = read_target(s, target, &t);
+
+	if (r || t.kind != SHUNT_TARGET_PLAIN ||
+	    !(count_live(s, target, 0) || count_live(s, target, 1)))
+		return r;
+	return shunt_err(-EBUSY, "target '%s' has live sockets of process %u: end that one first",
+			 t.name, t.pid);
+}
+
+/* Can it be made, or is it one that nobody serves? */
+static int check_can_adopt(struct shunt *s, const char *name)
+{
 	int unused, target, r = check_name(name);
 
 	if (r)
@@ -193,13 +205,7 @@ static int check_can_adopt(struct shunt *s, const char *name)
 	target = search(s, name, &unused);
 	if (target == -ENOENT)
 		return unused ? 0 : no_room(name);
-	if (target < 0)
-		return target;
-	r = read_target(s, target, &t);
-	if (!r && t.kind == SHUNT_TARGET_PLAIN &&
-	    (count_live(s, target, 0) || count_live(s, target, 1)))
-		r = shunt_err(-EBUSY, "target '%s' has live sockets of process %u", name, t.pid);
-	return r;
+	return target < 0 ? target : check_not_served(s, target);
 }
 
 int shunt_target_adopt(struct shunt *s, const char *name, pid_t pid,
@@ -245,6 +251,8 @@ int shunt_target_del(struct shunt *s, const char *name)
 			r = shunt_err(-EBUSY, "target '%s' is used by rule %u", name,
 				      rules.v[i].priority);
 	shunt_rules_clear(&rules);
+	if (!r)
+		r = check_not_served(s, target);
 	for (int v6 = 0; v6 < 2 && !r; v6++)
 		r = set_sockets_locked(s, target, v6, NULL, 0, SHUNT_TARGET_FREE, 0);
 	return r ? r : write_target(s, target, &none);

@@ -96,6 +96,23 @@ for fam in 4 6; do
 		two_targets $fam
 done
 check TGT-02 'targets of the file are served once, and bad files refused' conflicts
+# shuntd would not notice, and serve nobody from then on.
+served_stays() {
+	family 4
+	lab_up
+	flow_server
+	up
+	shuntd
+	must_fail 1 "live sockets of process ${PIDS[shuntd]}" ctl target del default
+	rules '100 in tcp to any port 7000 proxy fail closed'
+	in_ns cl "$flowgen" client "$SV_U:7000" -n 20 >&2
+	ctl rule del 100
+	stop shuntd
+	ctl target del default
+	same targets "$(ctl --json target list | jq -c .)" '[]'
+}
+
+check TGT-04 'a target that is served is not deleted' served_stays
 check TGT-03 'a new worker serves all targets' worker_dies
 
 story_run "$@"
