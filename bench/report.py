@@ -15,7 +15,7 @@ import sys
 from collections import defaultdict
 
 BASE = "direct"
-OWN = ("shuntd", "shuntd-client", "shuntd-poll")
+OWN = ("shuntd", "shuntd-client", "shuntd-sleep")
 
 # ---- what is computed of a result ------------------------------------------------------------
 

@@ -9,7 +9,6 @@ enum {
 	TURN_MOST = TURN_UNIT * 3 / 2, /* 1.5 events in each turn */
 	TURN_SMOOTH = 16,
 	EVERY_NS = 1000,
-	PREEMPTED_NS = 10000, /* between two: somebody else had the CPU */
 };
 
 static uint64_t now_ns(void)
@@ -73,7 +72,7 @@ int busy_poll(struct busy_poll *p, struct busy_polls *all, int epoll_fd,
 	      struct epoll_event *events, int max)
 {
 	uint64_t us = atomic_load_explicit(&all->us, memory_order_relaxed);
-	uint64_t start, last, now;
+	uint64_t all_ns = 1000 * us, start, last, now;
 	int n;
 
 	if (!us || !busy_poll_try(p, all))
@@ -85,7 +84,8 @@ int busy_poll(struct busy_poll *p, struct busy_polls *all, int epoll_fd,
 			break;
 		last = now;
 		now = rest(last);
-	} while (now - start < 1000 * us && now - last < PREEMPTED_NS);
+		/* Where that took long, somebody else had the CPU. */
+	} while (now - start < all_ns && now - last < all_ns / 4 + 2 * EVERY_NS);
 	busy_poll_note(p, all, n > 0);
 	return n > 0 ? n : 0;
 }
