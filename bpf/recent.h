@@ -93,7 +93,8 @@ static __always_inline int recall(struct run *r, __u32 dir)
 /*
  * Keep the exit of a packet that recall() knew nothing of, and that has neither a socket nor a
  * steered flow on its tuple. Nor may one be on the way back: the proxy may be about to connect from
- * there (--source client-port), and no SYN of that passes here.
+ * there (--source client-port), and no SYN of that passes here. A place that is taken stays so for
+ * its time: where there are many flows, most of them are not worth the writing.
  *
  * Workaround: a global function, for the stack of the programs.
  */
@@ -105,13 +106,13 @@ __noinline int remember(const struct packet *p, __u64 where, __u32 beginnings_be
 
 	if (!p || !is_plain(p))
 		return 0;
+	e = recent_slot(p, pair_hash(p), where);
+	if (!e || (!is_about(e, p, where) && bpf_jiffies64() - e->since < recent_jiffies))
+		return 0;
 	packet_tuple(p, &t);
 	reverse_tuple(&t, &back);
 	flow = p->proto == IPPROTO_TCP ? bpf_map_lookup_elem(&flows, &back) : NULL;
 	if (flow && flow->target)
-		return 0;
-	e = recent_slot(p, pair_hash(p), where);
-	if (!e)
 		return 0;
 	e->tuple = t;
 	e->where = where;

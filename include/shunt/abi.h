@@ -43,7 +43,7 @@ enum {
 	SHUNT_MAX_TIMED = 131072,    /* prefixes with a timeout, of all sets */
 	SHUNT_MAX_TIMED_SETS = 28,   /* sets that may have such */
 	SHUNT_MAX_LIMITS = 65536,    /* token buckets of `limit ... per src` (LRU) */
-	SHUNT_MAX_RECENT = 2048,     /* tuples left alone a moment ago, of each CPU; a power of two */
+	SHUNT_MAX_RECENT = 512,	     /* tuples left alone a moment ago, of each CPU; a power of two */
 	SHUNT_RECENT_BUCKETS = 1024, /* of tuples, that beginnings of flows are counted in; likewise */
 	SHUNT_RECENT_MS = 10,	     /* so long they are remembered, at most */
 	SHUNT_EVENT_BYTES = 1 << 20, /* ring buffer of `log` and `audit` */

@@ -148,6 +148,7 @@ static void kept(struct way *w)
 	plane_rules(w->p, "10 tcp port 53 drop");
 	assert_int_equal(segment(w, 2000, TCP_A), SHUNT_CTR_MID_FLOW);
 	assert_true(is_remembered(w));
+	recent_forget_all(w->map); /* its place may be taken, as of the next ones */
 	assert_int_equal(segment(w, 2001, 0), SHUNT_CTR_MID_FLOW);
 	assert_true(is_remembered(w));
 	for (uint16_t i = 0; i < sizeof(judged); i++) {
@@ -158,6 +159,7 @@ static void kept(struct way *w)
 	/* The first datagram begins the flow, and a rule decides. */
 	assert_int_equal(datagram(w, 2000), SHUNT_CTR_NO_MATCH);
 	assert_false(is_remembered(w));
+	recent_forget_all(w->map);
 	assert_int_equal(datagram(w, 2000), SHUNT_CTR_UDP_FLOW);
 	assert_true(is_remembered(w));
 	plane_rules(w->p, "10 udp port 53 drop");
@@ -261,6 +263,7 @@ static void ended_by_a_flow(struct way *w)
 	assert_false(is_remembered(w));
 	/* Others are. */
 	for (uint16_t port = 5001; port < 5009; port++) {
+		recent_forget_all(w->map); /* its place may be taken */
 		segment(w, port, TCP_A);
 		others += is_kept(w, &other);
 		segment(w, 5000, TCP_S);
@@ -353,14 +356,10 @@ static enum shunt_counter forged(struct way *w, unsigned int byte, unsigned int 
 	struct shunt_recent e;
 	int slot;
 
+	recent_forget_all(w->map);
+	assert_int_equal(go(w), SHUNT_CTR_MID_FLOW);
 	slot = recent_find(w->map, &t, &e);
 	assert_true(slot >= 0);
-	do {
-		memset((char *)&e.tuple, 0, sizeof(e.tuple)); /* nothing is known */
-		recent_write(w->map, slot, &e);
-		assert_int_equal(go(w), SHUNT_CTR_MID_FLOW);
-		slot = recent_find(w->map, &t, &e);
-	} while (slot < 0);
 	e.exit = SHUNT_CTR_LO_OTHER;
 	((uint8_t *)&e)[byte] ^= (uint8_t)bit;
 	recent_write(w->map, slot, &e);
