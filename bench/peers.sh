@@ -7,7 +7,7 @@
 # Peers get what is best for them: packets are marked by one nft rule and no conntrack where
 # TPROXY will do, no logging, as many threads as CPUs, room for all connections.
 
-default_ways=(direct shuntd shuntd-client shuntd-sleep)
+default_ways=(direct shuntd shuntd-client shuntd-poll)
 peer_ways=(haproxy haproxy-64k haproxy-splice-auto haproxy-splice-auto-64k haproxy-splice
 	haproxy-splice-64k haproxy-clientip haproxy-clientip-64k nginx nginx-64k
 	nginx-transparent nginx-transparent-64k redsocks redsocks-64k redsocks-splice)
@@ -51,7 +51,7 @@ way_start() {
 	direct) ;;
 	shuntd) start_shuntd proxy ;;
 	shuntd-client) start_shuntd client ;;
-	shuntd-sleep) start_shuntd proxy --busy-poll 0 ;;
+	shuntd-poll) start_shuntd proxy --busy-poll 30 ;;
 	haproxy*) start_haproxy "$1" ;;
 	nginx*) start_nginx "$1" ;;
 	redsocks*) start_redsocks "$1" ;;

@@ -15,7 +15,7 @@ import sys
 from collections import defaultdict
 
 BASE = "direct"
-OWN = ("shuntd", "shuntd-client", "shuntd-sleep")
+OWN = ("shuntd", "shuntd-client", "shuntd-poll")
 
 # ---- what is computed of a result ------------------------------------------------------------
 

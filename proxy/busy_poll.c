@@ -72,7 +72,7 @@ int busy_poll(struct busy_poll *p, struct busy_polls *all, int epoll_fd,
 	      struct epoll_event *events, int max)
 {
 	uint64_t us = atomic_load_explicit(&all->us, memory_order_relaxed);
-	uint64_t all_ns = 1000 * us, start, last, now;
+	uint64_t all_ns = 1000 * us, long_ns = all_ns / 4 + 2 * EVERY_NS, start, last, now;
 	int n;
 
 	if (!us || !busy_poll_try(p, all))
@@ -80,12 +80,10 @@ int busy_poll(struct busy_poll *p, struct busy_polls *all, int epoll_fd,
 	now = start = now_ns();
 	do {
 		n = epoll_wait(epoll_fd, events, max, 0);
-		if (n)
-			break;
 		last = now;
-		now = rest(last);
-		/* Where that took long, somebody else had the CPU. */
-	} while (now - start < all_ns && now - last < all_ns / 4 + 2 * EVERY_NS);
-	busy_poll_note(p, all, n > 0);
+		now = n ? now_ns() : rest(last);
+		/* Where that took long, somebody else had the CPU: perhaps who sent what is there. */
+	} while (!n && now - start < all_ns && now - last < long_ns);
+	busy_poll_note(p, all, n > 0 && now - last < long_ns);
 	return n > 0 ? n : 0;
 }

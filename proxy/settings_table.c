@@ -95,7 +95,7 @@ const struct setting settings_table[] = {
 	  .argument = "N", .initial = "4096", .fixed = true,
 	  .help = "connections of a listener that may wait; net.core.somaxconn is the limit" },
 	{ "busy-poll", 0, PROCESS(busy_poll), .type = SETTING_NUMBER, .min = 0, .max = 1000,
-	  .argument = "US", .initial = "30",
+	  .argument = "US", .initial = "0",
 	  .help = "microseconds to ask for events before sleeping, where that pays; 0: never" },
 	{ "original-destination", 0, PROCESS(original_destination), .type = SETTING_CHOICE,
 	  .words = destination_words, .argument = "FROM", .initial = "socket", .fixed = true,

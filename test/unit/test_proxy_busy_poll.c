@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "busy_poll.h"
@@ -96,6 +97,44 @@ static void test_half_of_the_loops(void **state)
 	assert_true(busy_poll_try(&p[0], &all));
 }
 
+static long slow_ns;
+
+int __real_epoll_wait(int fd, struct epoll_event *events, int max, int timeout);
+int __wrap_epoll_wait(int fd, struct epoll_event *events, int max, int timeout);
+
+/* While it is under way, somebody else has the CPU. */
+int __wrap_epoll_wait(int fd, struct epoll_event *events, int max, int timeout)
+{
+	const struct timespec pause = { .tv_nsec = slow_ns };
+
+	if (slow_ns)
+		nanosleep(&pause, NULL);
+	return __real_epoll_wait(fd, events, max, timeout);
+}
+
+/* What comes while others have the CPU would have come as soon to a sleeper. */
+static void test_no_hit_after_others(void **state)
+{
+	struct epoll_event event = { .events = EPOLLIN }, got[4];
+	struct busy_poll p = { .turn = 0 };
+	struct busy_polls all;
+	int set = epoll_create1(EPOLL_CLOEXEC), fd = eventfd(1, EFD_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event), 0);
+	busy_polls_init(&all, 60000000, 1);
+	busy_poll_turn(&p, 1);
+	assert_int_equal(busy_poll(&p, &all, set, got, 4), 1);
+	assert_int_equal(p.misses, 0);
+	all.us = 100;
+	slow_ns = 5000000;
+	assert_int_equal(busy_poll(&p, &all, set, got, 4), 1);
+	slow_ns = 0;
+	assert_int_equal(p.misses, 2);
+	close(fd);
+	close(set);
+}
+
 static void test_asking(void **state)
 {
 	struct epoll_event event = { .events = EPOLLIN }, got[4];
@@ -111,6 +150,7 @@ static void test_asking(void **state)
 	all.us = 100;
 	assert_int_equal(busy_poll(&p, &all, set, got, 4), 0);
 	assert_int_equal(eventfd_write(fd, 1), 0);
+	all.us = 60000000; /* whoever has the CPU in between does not have it for long */
 	for (int i = 0; i < 3; i++) /* it has just been in vain */
 		assert_int_equal(busy_poll(&p, &all, set, got, 4), -EAGAIN);
 	assert_int_equal(busy_poll(&p, &all, set, got, 4), 1);
@@ -129,6 +169,7 @@ int main(void)
 		cmocka_unit_test(test_never_without_events),
 		cmocka_unit_test(test_not_when_busy),
 		cmocka_unit_test(test_half_of_the_loops),
+		cmocka_unit_test(test_no_hit_after_others),
 		cmocka_unit_test(test_asking),
 	};
 
